@@ -1,0 +1,35 @@
+// Package postgres is the PostgreSQL store of peat, for PostgreSQL 13 and later.
+//
+// # Model
+//
+// The log lives in a schema of its own: one row per stream, one per event. All
+// appends go through one SQL function, which locks the streams of a batch in
+// order, compares the expected versions, and only then draws positions. Create
+// or upgrade the schema with [Migrate], then [Open] the store:
+//
+//	pool, err := pgxpool.New(ctx, url)
+//	err = postgres.Migrate(ctx, pool, postgres.Options{})
+//	store, err := postgres.Open(ctx, pool, postgres.Options{})
+//
+// # Transactions
+//
+// [Store.InTx] runs several appends, reads under lock and the caller's own SQL in
+// one transaction; [Store.Join] does so in a transaction that the caller runs.
+//
+// # Ordering
+//
+// Positions grow with the versions of a stream, and an event that was appended
+// after another one was read has the higher position. Positions of concurrent
+// transactions do not become visible in order, so reading past the highest
+// position seen loses events: follow the log with a subscription.
+//
+// # Concurrency
+//
+// A Store is safe for concurrent use. It uses one connection of the pool per
+// call and holds none between calls. A [Tx] belongs to one goroutine.
+//
+// # Errors
+//
+// Appends give the errors of package es. A single append that fails on the way
+// gives es.ErrOutcomeUnknown when it may have been committed all the same.
+package postgres

@@ -1,0 +1,61 @@
+package postgres
+
+import (
+	"embed"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+)
+
+//go:embed sql/*.sql
+var sqlFiles embed.FS
+
+// queries holds the statements with the schema's name in place.
+type queries struct {
+	schema string // quoted
+
+	append, streamVersion, lockStream                    string
+	readSnapshot, writeSnapshot                          string
+	readStream, readAll, readCategory                    bothWays
+	createMigrations, appliedMigrations, recordMigration string
+	lockMigrations, sequenceCache                        string
+}
+
+// bothWays is a statement that reads forward or backward.
+type bothWays struct{ forward, backward string }
+
+func (b bothWays) direction(backward bool) string {
+	if backward {
+		return b.backward
+	}
+	return b.forward
+}
+
+func newQueries(schema string) queries {
+	q := queries{schema: pgx.Identifier{schema}.Sanitize()}
+	one := func(name string) string {
+		text, err := sqlFiles.ReadFile("sql/" + name + ".sql")
+		if err != nil {
+			panic(err) // the files are part of the program
+		}
+		return q.inSchema(string(text))
+	}
+	both := func(name string) bothWays {
+		text := one(name)
+		return bothWays{
+			forward:  strings.NewReplacer("{bound}", ">=", "{order}", "ASC").Replace(text),
+			backward: strings.NewReplacer("{bound}", "<=", "{order}", "DESC").Replace(text),
+		}
+	}
+	q.append, q.streamVersion, q.lockStream = one("append"), one("stream_version"), one("lock_stream")
+	q.readSnapshot, q.writeSnapshot = one("read_snapshot"), one("write_snapshot")
+	q.readStream, q.readAll, q.readCategory = both("read_stream"), both("read_all"), both("read_category")
+	q.createMigrations, q.appliedMigrations, q.recordMigration = one("create_migrations"), one("applied_migrations"), one("record_migration")
+	q.lockMigrations, q.sequenceCache = one("lock_migrations"), one("sequence_cache")
+	return q
+}
+
+// inSchema puts the schema's quoted name into a statement.
+func (q queries) inSchema(text string) string {
+	return strings.ReplaceAll(text, "{schema}", q.schema)
+}

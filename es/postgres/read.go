@@ -1,0 +1,129 @@
+package postgres
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"iter"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/peatlog/peat/es"
+	"github.com/peatlog/peat/es/internal/page"
+)
+
+// ReadStream implements [es.StreamReader].
+func (s *session) ReadStream(ctx context.Context, stream es.StreamID, opts es.ReadOptions) iter.Seq2[es.Recorded, error] {
+	sql := s.sql.readStream.direction(opts.Backward)
+	return page.Stream(ctx, stream, opts, func(ctx context.Context, from int64, limit int) (page.Page, error) {
+		p, err := s.readStream(ctx, sql, stream, from, limit)
+		if err != nil {
+			return p, fmt.Errorf("read %s: %w", stream, err)
+		}
+		return p, nil
+	})
+}
+
+func (s *session) readStream(ctx context.Context, sql string, stream es.StreamID, from int64, limit int) (page.Page, error) {
+	var p page.Page
+	rows, err := s.db.Query(ctx, sql, stream.String(), from, limit)
+	if err != nil {
+		return p, err
+	}
+	defer rows.Close()
+	size := 0
+	for size < page.TargetBytes && rows.Next() {
+		if rows.RawValues()[1] == nil { // the stream, and no event on this page
+			var none any
+			if err := rows.Scan(&p.Head, &none, &none, &none, &none, &none, &none, &none, &none); err != nil {
+				return p, err
+			}
+			continue
+		}
+		r := row{Recorded: es.Recorded{Stream: stream}}
+		if err := rows.Scan(append([]any{&p.Head, &r.Version}, r.rest()...)...); err != nil {
+			return p, err
+		}
+		rec, err := r.recorded()
+		if err != nil {
+			return p, err
+		}
+		p.Events = append(p.Events, rec)
+		size += len(rec.Data)
+	}
+	rows.Close()
+	return p, rows.Err()
+}
+
+// ReadAll implements [es.LogReader].
+func (s *session) ReadAll(ctx context.Context, opts es.ReadAllOptions) iter.Seq2[es.Recorded, error] {
+	sql, args := s.sql.readAll.direction(opts.Backward), []any{nil, nil}
+	if opts.Category != "" {
+		sql, args = s.sql.readCategory.direction(opts.Backward), []any{nil, nil, opts.Category}
+	}
+	return page.Log(ctx, opts, func(ctx context.Context, from int64, limit int) (page.Page, error) {
+		args := append([]any{from, limit}, args[2:]...)
+		rows, err := s.db.Query(ctx, sql, args...)
+		if err != nil {
+			return page.Page{}, fmt.Errorf("read the log: %w", err)
+		}
+		p, err := collect(rows, limit)
+		if err != nil {
+			return p, fmt.Errorf("read the log: %w", err)
+		}
+		return p, nil
+	})
+}
+
+// collect reads a page of the log, up to page.TargetBytes of it.
+func collect(rows pgx.Rows, limit int) (page.Page, error) {
+	defer rows.Close()
+	var p page.Page
+	size := 0
+	for size < page.TargetBytes && rows.Next() {
+		var r row
+		var stream string
+		if err := rows.Scan(append([]any{&stream, &r.Version}, r.rest()...)...); err != nil {
+			return p, err
+		}
+		var err error
+		if r.Stream, err = es.ParseStreamID(stream); err != nil {
+			return p, err
+		}
+		rec, err := r.recorded()
+		if err != nil {
+			return p, err
+		}
+		p.Events = append(p.Events, rec)
+		size += len(rec.Data)
+	}
+	rows.Close()
+	p.More = len(p.Events) == limit || size >= page.TargetBytes
+	return p, rows.Err()
+}
+
+// row scans the columns of an event.
+type row struct {
+	es.Recorded
+	blob, metadata []byte
+}
+
+// rest is where the columns behind the version go.
+func (r *row) rest() []any {
+	return []any{&r.Position, &r.ID, &r.Type, &r.Data, &r.blob, &r.metadata, &r.RecordedAt}
+}
+
+func (r *row) recorded() (es.Recorded, error) {
+	if r.blob != nil {
+		r.Data, r.Binary = r.blob, true
+	}
+	if r.metadata != nil {
+		if err := json.Unmarshal(r.metadata, &r.Metadata); err != nil {
+			return es.Recorded{}, &es.DecodeError{
+				Stream: r.Stream, Version: r.Version, Position: r.Position, Type: r.Type,
+				Err: fmt.Errorf("metadata: %w", err),
+			}
+		}
+	}
+	return r.Recorded, nil
+}

@@ -1,0 +1,2 @@
+-- Locks a stream until the transaction ends and answers its last version.
+SELECT {schema}.lock_stream($1)
