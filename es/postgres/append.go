@@ -35,7 +35,7 @@ func (s *session) appendBatch(ctx context.Context, db querier, batch []es.Prepar
 	args := encodeBatch(batch)
 	rows, err := db.Query(ctx, s.sql.append,
 		args.streams, args.expected, args.firsts, args.counts, args.search,
-		args.ids, args.types, args.data, args.blobs, args.metadata)
+		args.items, args.ids, args.types, args.data, args.blobs, args.metadata)
 	if err != nil {
 		return nil, err
 	}
@@ -62,6 +62,7 @@ type batchArgs struct {
 	firsts, counts []int32
 	search         []bool
 
+	items    []int32
 	ids      []uuid.UUID
 	types    []string
 	data     []*string
@@ -71,7 +72,7 @@ type batchArgs struct {
 
 func encodeBatch(batch []es.Prepared) batchArgs {
 	var a batchArgs
-	for _, p := range batch {
+	for item, p := range batch {
 		a.streams = append(a.streams, p.Stream.String())
 		a.expected = append(a.expected, int64(p.Expected))
 		a.firsts = append(a.firsts, int32(len(a.ids)+1))
@@ -79,6 +80,7 @@ func encodeBatch(batch []es.Prepared) batchArgs {
 		_, exact := p.Expected.Version()
 		a.search = append(a.search, p.Repeatable && !exact)
 		for i, e := range p.Events {
+			a.items = append(a.items, int32(item+1))
 			a.ids = append(a.ids, e.ID)
 			a.types = append(a.types, e.Type)
 			if e.Binary {

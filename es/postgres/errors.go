@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -41,14 +42,27 @@ func statementError(err error) error {
 }
 
 // commitError does the same for an error of a statement that commits on its
-// own, or of COMMIT: unless the server said that it failed, or nothing was sent,
-// the outcome is unknown.
+// own, or of COMMIT, once it may have been sent: unless the server said that it
+// failed, the outcome is unknown. (pgconn.SafeToRetry does not help: for a COMMIT
+// whose answer was lost, pgx says "conn closed", which counts as safe there.)
 func commitError(err error) error {
 	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok && pgErr.SeverityUnlocalized == "ERROR" {
 		return statementError(err)
 	}
-	if errors.Is(err, pgx.ErrTxCommitRollback) || pgconn.SafeToRetry(err) {
+	if errors.Is(err, pgx.ErrTxCommitRollback) {
 		return err
 	}
 	return &es.OutcomeUnknownError{Err: err}
+}
+
+// notSent returns the reason why a statement on conn cannot be sent at all, nil
+// if it can.
+func notSent(ctx context.Context, conn *pgx.Conn) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if conn.IsClosed() {
+		return fmt.Errorf("nothing was written: %w", pgconn.ErrConnClosed)
+	}
+	return nil
 }

@@ -87,6 +87,9 @@ func (s *Store) Append(ctx context.Context, stream es.StreamID, expected es.Expe
 		return es.AppendResult{}, fmt.Errorf("append to %s: no connection, nothing was written: %w", stream, err)
 	}
 	defer conn.Release()
+	if err := notSent(ctx, conn.Conn()); err != nil {
+		return es.AppendResult{}, fmt.Errorf("append to %s: %w", stream, err)
+	}
 	outcomes, err := s.appendBatch(ctx, conn, []es.Prepared{p})
 	if err != nil {
 		return es.AppendResult{}, fmt.Errorf("append to %s: %w", stream, commitError(err))

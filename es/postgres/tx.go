@@ -38,6 +38,9 @@ func (s *Store) InTx(ctx context.Context, f func(tx *Tx) error) error {
 	if err := f(t); err != nil {
 		return err
 	}
+	if err := notSent(ctx, tx.Conn()); err != nil {
+		return fmt.Errorf("commit: %w", err)
+	}
 	if err := tx.Commit(ctx); err != nil {
 		return fmt.Errorf("commit: %w", commitError(err))
 	}

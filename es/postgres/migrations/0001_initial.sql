@@ -90,8 +90,9 @@ $$;
 --   conflict   the stream is not as expected; version is the actual one
 --
 -- p_expected holds versions, or -1 for any and -2 for a stream that exists. Append i
--- owns the events p_firsts[i] to p_firsts[i] + p_counts[i] - 1 of the event arrays.
--- p_search[i] asks to look for the ids of an append without an expected version.
+-- owns p_counts[i] events, the first of them at p_firsts[i]; p_items says the
+-- same the other way round. p_search[i] asks to look for the ids of an append
+-- that has no expected version.
 --
 -- The order of the statements is what the feed builds on:
 -- 1. The transaction has its id, and holds the rows of all streams, before any
@@ -100,17 +101,18 @@ $$;
 --    stream ids, so that two batches never wait for each other in a ring.
 -- 2. Every statement after the lock has a snapshot taken after the lock, so that
 --    it sees what the previous holder committed.
--- Streams are found by index whatever the statistics say: a plan made while the
--- tables were empty must not survive their growth.
+--
+-- Every row is found by an index, whatever the statistics say: a plan made while
+-- the tables were empty must not survive their growth. Hence no joins with
+-- tables (LATERAL with LIMIT 1 is never turned into one), and an upsert of rows
+-- that are known to exist in the place of an update.
 CREATE FUNCTION {schema}.append_events(
     p_stream_ids text[], p_expected bigint[], p_firsts int[], p_counts int[], p_search boolean[],
-    p_ids uuid[], p_types text[], p_data text[], p_blobs bytea[], p_metadata text[])
+    p_items int[], p_ids uuid[], p_types text[], p_data text[], p_blobs bytea[], p_metadata text[])
 RETURNS TABLE (item int, outcome text, version bigint, "position" bigint)
 LANGUAGE plpgsql VOLATILE
 SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off
-SET enable_hashjoin = off
-SET enable_mergejoin = off
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -127,46 +129,51 @@ BEGIN
     SELECT a.stream_id, split_part(a.stream_id, '-', 1), 0, '0', cur_epoch
     FROM unnest(p_stream_ids, p_expected) a (stream_id, expected)
     WHERE a.expected IN (0, -1)
-       OR EXISTS (SELECT FROM {schema}.streams x WHERE x.stream_id = a.stream_id)
+       OR (SELECT true FROM {schema}.streams x WHERE x.stream_id = a.stream_id)
     ORDER BY a.stream_id COLLATE "C"
     ON CONFLICT ON CONSTRAINT streams_stream_id_key DO UPDATE SET version = s.version WHERE false;
 
     IF true = ANY (p_search) THEN
         SELECT coalesce(array_agg(a.item::int), '{}') INTO repeated
         FROM unnest(p_stream_ids, p_firsts, p_counts, p_search) WITH ORDINALITY a (stream_id, first, n, search, item)
-        JOIN {schema}.streams s ON s.stream_id = a.stream_id
+        CROSS JOIN LATERAL (SELECT x.stream_no, x.version FROM {schema}.streams x WHERE x.stream_id = a.stream_id LIMIT 1) s
         WHERE a.search
           AND {schema}.find_append(s.stream_no, s.version - greatest(100, a.n) + 1, s.version,
                                    p_ids[a.first : a.first + a.n - 1]) IS NOT NULL;
     END IF;
 
-    WITH a AS (
-        SELECT a.item, a.stream_id, a.expected, a.first, a.n
+    WITH a AS MATERIALIZED (
+        SELECT a.item, a.stream_id, a.first, a.n, s.stream_no
         FROM unnest(p_stream_ids, p_expected, p_firsts, p_counts) WITH ORDINALITY a (stream_id, expected, first, n, item)
-        WHERE a.item <> ALL (repeated)
+        CROSS JOIN LATERAL (SELECT x.stream_no, x.version FROM {schema}.streams x WHERE x.stream_id = a.stream_id LIMIT 1) s
+        WHERE (s.version = a.expected OR a.expected = -1 OR a.expected = -2 AND s.version > 0)
+          AND a.item <> ALL (repeated)
     ), up AS (
-        UPDATE {schema}.streams s
-        SET version = s.version + a.n,
+        INSERT INTO {schema}.streams AS s (stream_no, stream_id, category, version, last_xid, last_epoch)
+        OVERRIDING SYSTEM VALUE
+        SELECT a.stream_no, a.stream_id, '', a.n, own, cur_epoch FROM a
+        ON CONFLICT ON CONSTRAINT streams_stream_id_key DO UPDATE
+        SET version = s.version + excluded.version,
             last_xid = CASE WHEN s.last_epoch = cur_epoch THEN greatest(s.last_xid, own) ELSE own END,
             last_epoch = cur_epoch
-        FROM a
-        WHERE s.stream_id = a.stream_id
-          AND (s.version = a.expected OR a.expected = -1 OR a.expected = -2 AND s.version > 0)
-        RETURNING a.item, a.first, a.n, s.stream_no, s.stream_id, s.category, s.version, nullif(s.last_xid, own) AS held_until
+        RETURNING s.stream_no, s.stream_id, s.category, s.version, nullif(s.last_xid, own) AS held_until
     ), ins AS (
         INSERT INTO {schema}.events (stream_no, stream_version, transaction_id, held_until,
                                      event_id, stream_id, category, event_type, data, blob, metadata)
-        SELECT up.stream_no, up.version - up.n + e.ord - up.first + 1, own, up.held_until,
+        SELECT up.stream_no, up.version - a.n + e.ord - a.first + 1, own, up.held_until,
                e.id, up.stream_id, up.category, e.type, e.data::jsonb, e.blob, e.metadata::jsonb
         FROM up
-        JOIN unnest(p_ids, p_types, p_data, p_blobs, p_metadata) WITH ORDINALITY e (id, type, data, blob, metadata, ord)
-          ON e.ord BETWEEN up.first AND up.first + up.n - 1
-        ORDER BY up.item, e.ord
+        JOIN a USING (stream_no)
+        JOIN unnest(p_items, p_ids, p_types, p_data, p_blobs, p_metadata) WITH ORDINALITY e (item, id, type, data, blob, metadata, ord)
+          ON e.item = a.item
+        ORDER BY e.ord
         RETURNING stream_no, global_position
     )
-    SELECT array_agg(up.item::int), array_agg(up.version), array_agg(p.global_position)
+    SELECT array_agg(a.item::int), array_agg(up.version), array_agg(p.global_position)
     INTO written, w_versions, w_positions
-    FROM up JOIN (SELECT stream_no, max(global_position) AS global_position FROM ins GROUP BY stream_no) p USING (stream_no);
+    FROM up
+    JOIN a USING (stream_no)
+    JOIN (SELECT stream_no, max(global_position) AS global_position FROM ins GROUP BY stream_no) p USING (stream_no);
 
     RETURN QUERY SELECT w.item, 'written', w.version, w.global_position
                  FROM unnest(written, w_versions, w_positions) w (item, version, global_position);
@@ -176,16 +183,21 @@ BEGIN
     END IF;
     RETURN QUERY
     SELECT a.item::int,
-           CASE WHEN e.stream_no IS NULL THEN 'conflict' ELSE 'duplicate' END,
+           CASE WHEN e.stream_version IS NULL THEN 'conflict' ELSE 'duplicate' END,
            coalesce(e.stream_version, s.version, 0),
            coalesce(e.global_position, 0)
     FROM unnest(p_stream_ids, p_expected, p_firsts, p_counts) WITH ORDINALITY a (stream_id, expected, first, n, item)
-    LEFT JOIN {schema}.streams s ON s.stream_id = a.stream_id
-    LEFT JOIN {schema}.events e ON e.stream_no = s.stream_no AND e.stream_version = CASE
-        WHEN a.expected >= 0 THEN {schema}.find_append(s.stream_no, a.expected + 1, a.expected + 1, p_ids[a.first : a.first + a.n - 1])
-        WHEN a.item = ANY (repeated) THEN {schema}.find_append(s.stream_no, s.version - greatest(100, a.n) + 1, s.version,
-                                                               p_ids[a.first : a.first + a.n - 1])
-        END
+    LEFT JOIN LATERAL (SELECT x.stream_no, x.version FROM {schema}.streams x WHERE x.stream_id = a.stream_id LIMIT 1) s ON true
+    LEFT JOIN LATERAL (
+        SELECT x.stream_version, x.global_position
+        FROM {schema}.events x
+        WHERE x.stream_no = s.stream_no AND x.stream_version = CASE
+            WHEN a.expected >= 0 THEN
+                {schema}.find_append(s.stream_no, a.expected + 1, a.expected + 1, p_ids[a.first : a.first + a.n - 1])
+            WHEN a.item = ANY (repeated) THEN
+                {schema}.find_append(s.stream_no, s.version - greatest(100, a.n) + 1, s.version, p_ids[a.first : a.first + a.n - 1])
+            END
+        LIMIT 1) e ON true
     WHERE a.item <> ALL (coalesce(written, '{}'));
 END
 $$;

@@ -1,0 +1,112 @@
+package postgres_test
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"testing"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/peatlog/peat/es"
+	"github.com/peatlog/peat/es/postgres"
+	"github.com/peatlog/peat/internal/backends"
+)
+
+// The recipe of every xid inversion: a transaction that has its id early appends
+// behind one that began later and committed first.
+func TestHeldUntilIsThePreviousEventsTransaction(t *testing.T) {
+	t.Parallel()
+	log := backends.NewPostgres(t)
+	err := log.Store.InTx(t.Context(), func(tx *postgres.Tx) error {
+		if _, err := tx.SQL().Exec(t.Context(), "SELECT pg_current_xact_id()"); err != nil {
+			return err
+		}
+		if _, err := log.Store.Append(t.Context(), streamA, es.NoStream, noted()); err != nil {
+			return err
+		}
+		_, err := tx.Append(t.Context(), streamA, es.Exact(1), noted())
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	inverted := false
+	err = log.Pool.QueryRow(t.Context(), `
+		SELECT v2.transaction_id < v1.transaction_id AND v2.held_until = v1.transaction_id AND v1.held_until IS NULL
+		FROM `+log.Table("events")+` v1, `+log.Table("events")+` v2
+		WHERE v1.stream_version = 1 AND v2.stream_version = 2`).Scan(&inverted)
+	if err != nil || !inverted {
+		t.Errorf("held_until of version 2 is not the transaction of version 1: %v, %v", inverted, err)
+	}
+	// The hold passes on to what follows in an older transaction, and ends with a newer one.
+	if _, err := log.Store.Append(t.Context(), streamA, es.Exact(2), noted()); err != nil {
+		t.Fatal(err)
+	}
+	held := false
+	err = log.Pool.QueryRow(t.Context(), "SELECT held_until IS NOT NULL FROM "+log.Table("events")+" WHERE stream_version = 3").Scan(&held)
+	if err != nil || held {
+		t.Errorf("version 3 of a newer transaction is held: %v, %v", held, err)
+	}
+}
+
+// A plan that was made while the tables were empty must not survive their
+// growth: one connection appends first to an empty log, then to a large one.
+func TestAppendNeverScansTheLog(t *testing.T) {
+	t.Parallel()
+	log := backends.NewPostgres(t, func(c *pgxpool.Config) { c.MaxConns = 1 })
+	const appends = 10
+	appendAll := func(s es.Appender, key string) error {
+		for i := range appends {
+			stream := es.StreamID{Category: "test", Key: key + strconv.Itoa(i)}
+			e := noted()
+			e.ID = [16]byte{1} // so that the second append has to be searched for
+			for range 2 {
+				if _, err := s.Append(t.Context(), stream, es.Any, e); err != nil {
+					return err
+				}
+			}
+			if _, err := s.Append(t.Context(), stream, es.NoStream, noted()); !errors.Is(err, es.ErrConflict) {
+				return fmt.Errorf("got %w, want a conflict", err)
+			}
+		}
+		return nil
+	}
+	if err := appendAll(log.Store, "early"); err != nil {
+		t.Fatal(err)
+	}
+	err := log.Store.InTx(t.Context(), func(tx *postgres.Tx) error {
+		for n := range 5000 {
+			if _, err := tx.LockStream(t.Context(), es.StreamID{Category: "bulk", Key: strconv.Itoa(n)}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = log.Store.InTx(t.Context(), func(tx *postgres.Tx) error {
+		// What this connection has read and not reported to the statistics yet.
+		read := func() (scanned, fetched int64) {
+			err := tx.SQL().QueryRow(t.Context(), `
+				SELECT sum(seq_tup_read), sum(idx_tup_fetch) FROM pg_stat_xact_user_tables
+				WHERE schemaname = $1 AND relname IN ('streams', 'events')`, log.Options.Schema).Scan(&scanned, &fetched)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return scanned, fetched
+		}
+		_, before := read()
+		err := appendAll(tx, "late")
+		scanned, fetched := read()
+		fetched -= before
+		if scanned != 0 || fetched == 0 || fetched > 20*appends {
+			t.Errorf("%d appends read %d rows by scan and %d by index", 3*appends, scanned, fetched)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,58 @@
+package account
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/peatlog/peat/examples/bank/money"
+)
+
+// Errors of the decisions.
+var (
+	// ErrNotOpen: the account was never opened.
+	ErrNotOpen = errors.New("the account is not open")
+	// ErrAlreadyOpen: the account is there already.
+	ErrAlreadyOpen = errors.New("the account is open already")
+	// ErrClosed: the account was closed, which is for good.
+	ErrClosed = errors.New("the account is closed")
+	// ErrNoHolder: an account cannot be opened for nobody.
+	ErrNoHolder = errors.New("the holder is missing")
+	// ErrAmountNotPositive: only positive amounts can be moved.
+	ErrAmountNotPositive = errors.New("the amount must be positive")
+	// ErrNegativeOverdraft: the overdraft limit is given as a positive amount.
+	ErrNegativeOverdraft = errors.New("the overdraft limit must not be negative")
+	// ErrSameAccount: a transfer needs two accounts.
+	ErrSameAccount = errors.New("sender and receiver are the same account")
+	// ErrInsufficientFunds: see [*InsufficientFundsError].
+	ErrInsufficientFunds = errors.New("insufficient funds")
+	// ErrBalanceNotZero: see [*BalanceNotZeroError].
+	ErrBalanceNotZero = errors.New("the balance is not zero")
+)
+
+// InsufficientFundsError says that more was wanted than the balance and the
+// overdraft limit allow. It unwraps to [ErrInsufficientFunds].
+type InsufficientFundsError struct {
+	Available, Wanted money.Amount
+}
+
+// Error implements error.
+func (e *InsufficientFundsError) Error() string {
+	return fmt.Sprintf("%v: %v is available, %v was wanted", ErrInsufficientFunds, e.Available, e.Wanted)
+}
+
+// Unwrap returns [ErrInsufficientFunds].
+func (e *InsufficientFundsError) Unwrap() error { return ErrInsufficientFunds }
+
+// BalanceNotZeroError says that an account with money or debt cannot be closed.
+// It unwraps to [ErrBalanceNotZero].
+type BalanceNotZeroError struct {
+	Balance money.Amount
+}
+
+// Error implements error.
+func (e *BalanceNotZeroError) Error() string {
+	return fmt.Sprintf("%v but %v", ErrBalanceNotZero, e.Balance)
+}
+
+// Unwrap returns [ErrBalanceNotZero].
+func (e *BalanceNotZeroError) Unwrap() error { return ErrBalanceNotZero }
