@@ -3,10 +3,11 @@ package backends
 import (
 	"testing"
 
+	"github.com/peatlog/peat/es"
 	"github.com/peatlog/peat/es/estest"
 )
 
-type stub struct{}
+type stub struct{ Store es.Store }
 
 func (stub) Backend() estest.Backend { return estest.Backend{} }
 

@@ -5,7 +5,9 @@ package pgtest_test
 import (
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -19,10 +21,10 @@ func TestClusterSurvivesStops(t *testing.T) {
 	t.Parallel()
 	c, other := pgtest.NewCluster(t, pgtest.Options{}), pgtest.NewCluster(t, pgtest.Options{})
 	bystander := connect(t, other.URL())
-	exec1(t, connect(t, c.URL()), "CREATE TABLE kept (mode text)")
+	mustExec(t, connect(t, c.URL()), "CREATE TABLE kept (mode text)")
 	for name, mode := range map[string]pgtest.StopMode{"fast": pgtest.Fast, "immediate": pgtest.Immediate} {
 		conn := connect(t, c.URL())
-		exec1(t, conn, "INSERT INTO kept VALUES ('"+name+"')")
+		mustExec(t, conn, "INSERT INTO kept VALUES ('"+name+"')")
 		c.Stop(t, mode)
 		if err := conn.Ping(t.Context()); err == nil {
 			t.Errorf("%s: session outlived the server", name)
@@ -38,24 +40,48 @@ func TestClusterSurvivesStops(t *testing.T) {
 	}
 }
 
+// TestClusterSurvivesAKilledServer kills the server's first process. That leaves
+// its lock file, which says "ready", and here also a backend, suspended until
+// the new server has been refused the shared memory once. Start must not take the
+// old server's state for the new one's, and must try again.
+func TestClusterSurvivesAKilledServer(t *testing.T) {
+	t.Parallel()
+	c := pgtest.NewCluster(t, pgtest.Options{})
+	conn := connect(t, c.URL())
+	mustExec(t, conn, "CREATE TABLE kept ()")
+	data := dataDir(t, c)
+	backend := int(conn.PgConn().PID())
+	kill(t, backend, syscall.SIGSTOP)
+	t.Cleanup(func() { _ = syscall.Kill(backend, syscall.SIGCONT) }) // when the test fails early
+	kill(t, postmasterPID(t, data), syscall.SIGKILL)
+	c.Stop(t, pgtest.Fast) // waits until it is gone
+
+	resumed := make(chan bool, 1)
+	go func() {
+		resumed <- await(func() bool { return logged(data, "shared memory block") }) &&
+			syscall.Kill(backend, syscall.SIGCONT) == nil
+	}()
+	c.Start(t)
+	if !<-resumed {
+		t.Error("server was never refused the shared memory")
+	}
+	query(t, connect(t, c.URL()), "SELECT count(*)::text FROM kept")
+}
+
 // TestImmediateStopIsACrash sees that the two modes are not the same: only after
 // an immediate stop does the server find that it was not shut down.
 func TestImmediateStopIsACrash(t *testing.T) {
 	t.Parallel()
 	c := pgtest.NewCluster(t, pgtest.Options{})
-	log := filepath.Join(filepath.Dir(dataDir(t, c)), "server.log")
+	data := dataDir(t, c)
 	for _, tt := range []struct {
 		mode  pgtest.StopMode
 		crash bool
 	}{{pgtest.Fast, false}, {pgtest.Immediate, true}} {
 		c.Stop(t, tt.mode)
 		c.Start(t)
-		text, err := os.ReadFile(log)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := strings.Contains(string(text), "automatic recovery in progress"); got != tt.crash {
-			t.Errorf("mode %d: recovery is %v\n%s", tt.mode, got, text)
+		if got := logged(data, "automatic recovery in progress"); got != tt.crash {
+			t.Errorf("mode %d: recovery is %v", tt.mode, got)
 		}
 	}
 }
@@ -79,7 +105,7 @@ func TestClusterSettings(t *testing.T) {
 			t.Errorf("%s is %q, want %q", name, got, want)
 		}
 	}
-	exec1(t, conn, "ALTER SYSTEM SET max_connections = 44")
+	mustExec(t, conn, "ALTER SYSTEM SET max_connections = 44")
 	c.Stop(t, pgtest.Fast)
 	c.Start(t)
 	if got := query(t, connect(t, c.URL()), "SHOW max_connections"); got != "44" {
@@ -144,6 +170,34 @@ func TestPostgres18(t *testing.T) {
 	c.Stop(t, pgtest.Immediate)
 	c.Start(t)
 	query(t, connect(t, c.URL()), "SELECT 'alive'")
+}
+
+// postmasterPID is the number of the server's first process.
+func postmasterPID(t *testing.T, dataDir string) int {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(dataDir, "postmaster.pid"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	line, _, _ := strings.Cut(string(text), "\n")
+	pid, err := strconv.Atoi(line)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pid
+}
+
+func kill(t *testing.T, pid int, sig syscall.Signal) {
+	t.Helper()
+	if err := syscall.Kill(pid, sig); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// logged reports whether the server of a data folder has logged the text.
+func logged(dataDir, text string) bool {
+	log, err := os.ReadFile(filepath.Join(filepath.Dir(dataDir), "server.log"))
+	return err == nil && strings.Contains(string(log), text)
 }
 
 func dataDir(t *testing.T, c *pgtest.Cluster) string {

@@ -49,16 +49,15 @@ func query(t *testing.T, conn *pgx.Conn, sql string, args ...any) string {
 	return text
 }
 
-func exec1(t *testing.T, conn *pgx.Conn, sql string) {
+func mustExec(t *testing.T, conn *pgx.Conn, sql string) {
 	t.Helper()
 	if _, err := conn.Exec(t.Context(), sql); err != nil {
 		t.Fatalf("%s: %v", sql, err)
 	}
 }
 
-// eventually polls a condition, up to half a minute.
-func eventually(t *testing.T, what string, condition func() bool) {
-	t.Helper()
+// await polls a condition, up to half a minute, and reports whether it came true.
+func await(condition func() bool) bool {
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	timeout := time.After(30 * time.Second)
@@ -66,7 +65,15 @@ func eventually(t *testing.T, what string, condition func() bool) {
 		select {
 		case <-tick.C:
 		case <-timeout:
-			t.Fatalf("not within 30s: %s", what)
+			return false
 		}
+	}
+	return true
+}
+
+func eventually(t *testing.T, what string, condition func() bool) {
+	t.Helper()
+	if !await(condition) {
+		t.Fatalf("not within half a minute: %s", what)
 	}
 }

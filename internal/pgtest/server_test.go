@@ -37,8 +37,8 @@ func TestServerHonoursDatabaseURL(t *testing.T) {
 		return
 	}
 	c := pgtest.NewCluster(t, pgtest.Options{})
-	exec1(t, connect(t, c.URL()), `CREATE DATABASE "other one"`)
-	exec1(t, connect(t, c.DSN("other one")), `CREATE TABLE marker AS SELECT 'here' AS note`)
+	mustExec(t, connect(t, c.URL()), `CREATE DATABASE "other one"`)
+	mustExec(t, connect(t, c.DSN("other one")), `CREATE TABLE marker AS SELECT 'here' AS note`)
 	config, err := pgx.ParseConfig(c.URL())
 	if err != nil {
 		t.Fatal(err)
@@ -128,8 +128,8 @@ func TestSchemaIsDroppedAfterTheTest(t *testing.T) {
 		if !regexp.MustCompile(`^Test [!-~]+ [0-9a-f]{12}$`).MatchString(schema) || strings.ContainsAny(schema, `"'\`) || len(schema) > 62 {
 			t.Errorf("schema name %q", schema)
 		}
-		exec1(t, conn, "CREATE SCHEMA "+pgx.Identifier{schema}.Sanitize())
-		exec1(t, conn, "CREATE TABLE "+pgx.Identifier{schema, "Table"}.Sanitize()+" ()")
+		mustExec(t, conn, "CREATE SCHEMA "+pgx.Identifier{schema}.Sanitize())
+		mustExec(t, conn, "CREATE TABLE "+pgx.Identifier{schema, "Table"}.Sanitize()+" ()")
 		if n := count(); n != "1" {
 			t.Errorf("%s schemas of the full name", n)
 		}

@@ -40,9 +40,7 @@ func TestServerEndsWithAKilledProcess(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	if err := syscall.Kill(postmaster, syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
+	kill(t, postmaster, syscall.SIGSTOP)
 	resume := func() { _ = syscall.Kill(postmaster, syscall.SIGCONT) }
 	t.Cleanup(resume)
 	if err := cmd.Process.Kill(); err != nil {
@@ -98,11 +96,7 @@ func TestServerEndsWithItsProcess(t *testing.T) {
 func victim(t *testing.T) {
 	c := pgtest.Server(t)
 	data := dataDir(t, c)
-	pid, err := os.ReadFile(filepath.Join(data, "postmaster.pid"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	fmt.Printf("\nvictim %s %s %s\n", c.URL(), data, strings.Fields(string(pid))[0])
+	fmt.Printf("\nvictim %s %s %d\n", c.URL(), data, postmasterPID(t, data))
 	_, _ = io.Copy(io.Discard, os.Stdin)
 	os.Exit(0)
 }

@@ -40,7 +40,7 @@ const queueLength = 16
 // which rows are missing is not certain then.
 func Import(ctx context.Context, repo *account.Repository, rows iter.Seq2[Row, error], opts Options) (Result, error) {
 	imp := &importer{repo: repo, failed: make(chan struct{})}
-	queues := make([]chan Row, max(cmp.Or(opts.Workers, 32), 1))
+	queues := make([]chan Row, max(cmp.Or(opts.Workers, 64), 1))
 	var workers sync.WaitGroup
 	for i := range queues {
 		queues[i] = make(chan Row, queueLength)

@@ -10,6 +10,7 @@ import (
 	"io"
 	"iter"
 	"slices"
+	"strings"
 
 	"github.com/peatlog/peat/examples/bank/account"
 )
@@ -48,34 +49,82 @@ var header = []string{
 // The name is for errors only.
 func Read(name string, file io.Reader) iter.Seq2[Row, error] {
 	return func(yield func(Row, error) bool) {
-		text, err := plain(file)
-		if err != nil {
-			yield(Row{}, &LineError{File: name, Line: 1, Err: err})
-			return
+		r, err := newReader(name, file)
+		for err == nil {
+			var row Row
+			if row, err = r.row(); err == nil && !yield(row, nil) {
+				return
+			}
 		}
-		lines := csv.NewReader(text)
-		lines.Comma = ';'
-		lines.FieldsPerRecord = -1 // counted below, with a better message
-		lines.ReuseRecord = true
-		for line := 0; ; {
-			fields, err := lines.Read()
-			if err == io.EOF && line > 0 {
-				return
-			}
-			row := Row{File: name, Line: lineOf(lines, line, err)}
-			if err == nil {
-				line = row.Line
-				row.Account, row.Posting, err = parseLine(line, fields)
-			}
-			if err != nil {
-				yield(Row{}, &LineError{File: name, Line: row.Line, Err: reason(err)})
-				return
-			}
-			if row.Posting != nil && !yield(row, nil) {
-				return
-			}
+		if err != io.EOF {
+			yield(Row{}, &LineError{File: name, Line: r.line, Err: err})
 		}
 	}
+}
+
+// reader reads a statement line by line.
+type reader struct {
+	file  string
+	lines *csv.Reader
+	line  int // the number of the line read last
+}
+
+// newReader returns a reader that is past the header.
+func newReader(name string, file io.Reader) (*reader, error) {
+	r := &reader{file: name, line: 1}
+	text, err := plain(file)
+	if err != nil {
+		return r, inWords(err)
+	}
+	r.lines = csv.NewReader(text)
+	r.lines.Comma = ';'
+	r.lines.ReuseRecord = true
+	r.lines.FieldsPerRecord = -1 // row says better what is wrong
+	switch first, err := r.fields(); {
+	case err == io.EOF:
+		return r, errors.New("the file is empty")
+	case err != nil:
+		return r, err
+	case !slices.Equal(first, header):
+		return r, fmt.Errorf("not a statement: the first line must be %s", strings.Join(header, ";"))
+	}
+	return r, nil
+}
+
+// row reads the next row, io.EOF behind the last one.
+func (r *reader) row() (Row, error) {
+	fields, err := r.fields()
+	if err != nil {
+		return Row{}, err
+	}
+	if len(fields) != len(header) {
+		return Row{}, fmt.Errorf("%d fields, want %d", len(fields), len(header))
+	}
+	number, posting, err := parseRow([10]string(fields))
+	return Row{File: r.file, Line: r.line, Account: number, Posting: posting}, err
+}
+
+// fields reads the next line that is not blank.
+func (r *reader) fields() ([]string, error) {
+	fields, err := r.lines.Read()
+	if syntax, ok := errors.AsType[*csv.ParseError](err); ok {
+		r.line = syntax.StartLine
+		return nil, syntax.Err // without the line, which it would repeat
+	}
+	if err != nil {
+		r.line++
+		return nil, inWords(err)
+	}
+	r.line, _ = r.lines.FieldPos(0)
+	return fields, nil
+}
+
+// inWords puts the one error into words that says nothing to a user.
+func inWords(err error) error {
+	if err == io.ErrUnexpectedEOF {
+		return errors.New("the file ends in the middle; is it complete?")
+	}
+	return err
 }
 
 // plain unzips what is gzipped, by its first bytes rather than its name.
@@ -89,46 +138,4 @@ func plain(file io.Reader) (io.Reader, error) {
 		return buffered, nil
 	}
 	return gzip.NewReader(buffered)
-}
-
-// lineOf returns the number of the line just read. Where reading failed, only a
-// syntax error knows it; any other one happened behind the last good line.
-func lineOf(lines *csv.Reader, last int, err error) int {
-	if syntax, ok := errors.AsType[*csv.ParseError](err); ok {
-		return syntax.StartLine
-	}
-	if err != nil {
-		return last + 1
-	}
-	line, _ := lines.FieldPos(0)
-	return line
-}
-
-// reason puts errors that speak to programmers into words for the user.
-func reason(err error) error {
-	syntax, ok := errors.AsType[*csv.ParseError](err)
-	switch {
-	case ok:
-		return syntax.Err // it repeats the line otherwise
-	case err == io.EOF:
-		return errors.New("the file is empty")
-	case err == io.ErrUnexpectedEOF:
-		return errors.New("the file ends in the middle; is it complete?")
-	default:
-		return err
-	}
-}
-
-// parseLine reads one line; the posting of the first one, the header, is nil.
-func parseLine(line int, fields []string) (string, account.Posting, error) {
-	if line == 1 {
-		if !slices.Equal(fields, header) {
-			return "", nil, fmt.Errorf("not a statement: the first line must name the columns %q", header)
-		}
-		return "", nil, nil
-	}
-	if len(fields) != len(header) {
-		return "", nil, fmt.Errorf("%d fields, want %d", len(fields), len(header))
-	}
-	return parseRow([10]string(fields))
 }

@@ -13,7 +13,7 @@ import (
 // kind is what the columns type, operation and k_symbol say together.
 type kind struct{ typ, operation, symbol string }
 
-// make turns the columns that are left into the event of a kind.
+// maker turns the columns that are left into the event of a kind.
 type maker func(account.Entry, account.Party) account.Posting
 
 // kinds are the kinds of rows that the bank writes. PRIJEM is a credit, VYDAJ and

@@ -1,0 +1,29 @@
+// Package es holds the words of event sourcing: events, streams, expected
+// versions, metadata, the errors, and the seams that stores and their users meet at.
+//
+// # Model
+//
+// A [StreamID] names a stream; a stream is a sequence of events with the versions
+// 1, 2, 3, … without holes. What is appended is an [EventData], what is read back a
+// [Recorded], and with the payload decoded an [Envelope]. The log is all streams
+// together; each event has a position in it.
+//
+// # Consistency
+//
+// An append names the version it [Expected]; it lands whole or not at all. A
+// stream that is ahead of the expectation and one that is behind it are both a
+// [ConflictError]. An append can be repeated with the same event ids, and is then
+// recognised, so that a caller who lost the answer can find it out.
+//
+// # Stores
+//
+// The stores are packages es/postgres and es/sqlite. Both pass the suite in
+// es/estest, and so may others. Everything is safe for concurrent use unless it
+// says otherwise; transactions ([Tx]) say so.
+//
+// # Errors
+//
+// Sentinels answer a question (errors.Is with [ErrConflict]); where there is more
+// to know, a typed pointer carries it and unwraps to the sentinel (errors.AsType
+// with *[ConflictError]).
+package es

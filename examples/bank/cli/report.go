@@ -1,0 +1,67 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"math"
+	"strconv"
+	"time"
+
+	"github.com/peatlog/peat/examples/bank/ledger"
+)
+
+// summary is what an import reports.
+type summary struct {
+	ledger.Result
+	ledger.Report
+	elapsed time.Duration
+}
+
+// printJSON prints the summary for programs. Money is text, because JSON numbers
+// are floats to many of them.
+func (s summary) printJSON(w io.Writer) error {
+	out := json.NewEncoder(w)
+	out.SetIndent("", "  ")
+	return out.Encode(struct {
+		Transactions int     `json:"transactions"`
+		Accounts     int     `json:"accounts"`
+		AccountDays  int     `json:"account_days"`
+		Exact        int     `json:"exact"`
+		Within010    int     `json:"within_010"`
+		Off          int     `json:"off"`
+		Credited     string  `json:"credited"`
+		Debited      string  `json:"debited"`
+		Appended     int     `json:"appended"`
+		Duplicates   int     `json:"duplicates"`
+		Seconds      float64 `json:"seconds"`
+	}{
+		s.Transactions, s.Accounts, s.AccountDays, s.Exact, s.Rounded, len(s.Off),
+		s.Credited.String(), s.Debited.String(),
+		s.Appended, s.Duplicates, math.Round(s.elapsed.Seconds()*1000) / 1000,
+	})
+}
+
+// maxShown is how many days that are off are shown one by one.
+const maxShown = 10
+
+// printText prints the summary for people.
+func (s summary) printText(w io.Writer) error {
+	rows := s.Appended + s.Duplicates
+	fmt.Fprintf(w, "Imported %s rows in %.1f s (%s a second): %s new, %s duplicates.\n\n",
+		count(rows), s.elapsed.Seconds(), count(int(float64(rows)/max(s.elapsed.Seconds(), 0.001))),
+		count(s.Appended), count(s.Duplicates))
+	fmt.Fprintf(w, "The ledger in the store has %s transactions on %s accounts.\n", count(s.Transactions), count(s.Accounts))
+	fmt.Fprintf(w, "  credited     %15s\n", grouped(s.Credited))
+	fmt.Fprintf(w, "  debited      %15s\n\n", grouped(s.Debited))
+	fmt.Fprintf(w, "Its %s account-days against the balances that the bank printed:\n", count(s.AccountDays))
+	fmt.Fprintf(w, "  exact        %15s\n", count(s.Exact))
+	fmt.Fprintf(w, "  within 0.10  %15s  (the bank rounds)\n", count(s.Rounded))
+	_, err := fmt.Fprintf(w, "  off          %15s\n", count(len(s.Off)))
+	for _, d := range s.Off[:min(len(s.Off), maxShown)] {
+		_, err = fmt.Fprintf(w, "    account %s on %s: computed %s, printed %s\n", d.Account, d.Date, grouped(d.Computed), grouped(d.Printed))
+	}
+	return err
+}
+
+func count(n int) string { return groupDigits(strconv.Itoa(n)) }
