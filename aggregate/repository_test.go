@@ -265,7 +265,7 @@ func TestDefineRefusesFaults(t *testing.T) {
 
 type hidden struct {
 	sum
-	secret int
+	secret int //nolint:unused // it is there to be lost
 }
 
 type nested struct{ Deep []map[string]*hidden }

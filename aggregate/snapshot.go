@@ -157,6 +157,7 @@ func lostField(t reflect.Type, seen map[reflect.Type]bool) string {
 				return path
 			}
 		}
+	default: // JSON keeps the rest, or fails loudly
 	}
 	return ""
 }

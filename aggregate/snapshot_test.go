@@ -79,8 +79,10 @@ func TestSnapshotThatDoesNotFitIsIgnored(t *testing.T) {
 		full := newRepository(b.Store)
 		mustSave(t, full, added{10}, added{20})
 		var last es.Recorded
-		for rec := range b.Store.ReadStream(t.Context(), stream, es.ReadOptions{From: 2}) {
-			last = rec
+		for rec, err := range b.Store.ReadStream(t.Context(), stream, es.ReadOptions{From: 2}) {
+			if last = rec; err != nil {
+				t.Fatal(err)
+			}
 		}
 		state := `{"Total": 1000000, "Events": 2}`
 		version := int64(1000)

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"fmt"
 	"math/big"
 	"strings"
 	"testing"
@@ -190,7 +189,7 @@ func testRecorded(t *testing.T, b Backend) {
 		if got.RecordedAt.Before(before) || got.RecordedAt.After(time.Now().Add(time.Minute)) {
 			t.Errorf("%s: recorded at %v", name, got.RecordedAt)
 		}
-		if fmt.Sprint(number(t, got)) != "7" {
+		if number(t, got) != 7 {
 			t.Errorf("%s: payload %s", name, got.Data)
 		}
 	}

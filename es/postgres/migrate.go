@@ -64,7 +64,7 @@ func Migrate(ctx context.Context, pool *pgxpool.Pool, opts Options) error {
 		return err
 	}
 	q := newQueries(opts.Schema)
-	err = checkSchema(ctx, pool, opts.Schema, q)
+	err = checkSchema(ctx, pool, q)
 	if errors.Is(err, ErrNotMigrated) {
 		err = pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error { return migrate(ctx, tx, opts, q) })
 	}
@@ -114,7 +114,7 @@ func migrate(ctx context.Context, tx pgx.Tx, opts Options, q queries) error {
 }
 
 // checkSchema reports whether this program can work with the schema as it is.
-func checkSchema(ctx context.Context, db querier, schema string, q queries) error {
+func checkSchema(ctx context.Context, db querier, q queries) error {
 	applied, err := appliedMigrations(ctx, db, q)
 	if err != nil {
 		return err

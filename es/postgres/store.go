@@ -64,7 +64,7 @@ func Open(ctx context.Context, pool *pgxpool.Pool, opts Options) (*Store, error)
 		return nil, err
 	}
 	q := newQueries(opts.Schema)
-	if err := checkSchema(ctx, pool, opts.Schema, q); err != nil {
+	if err := checkSchema(ctx, pool, q); err != nil {
 		return nil, fmt.Errorf("open store: %w", err)
 	}
 	s := &Store{pool: pool, session: session{db: pool, sql: q, opts: opts}}

@@ -125,19 +125,18 @@ func defaultFile() (string, error) {
 	return filepath.Join(folder, "bank.db"), nil
 }
 
-// passwords finds them in the two places of an address that can hold one.
-var passwords = regexp.MustCompile(`(://[^:/@]*:).*@|(password=)[^&]*`)
+// The two places of an address that can hold a password. The address is not
+// parsed: what cannot be parsed may hold one all the same.
+var (
+	passwordOfUser  = regexp.MustCompile(`(://[^:/@]*:).*@`)
+	passwordInQuery = regexp.MustCompile(`(password=)[^&]*`)
+)
 
-// redacted returns the address without its password. It does not parse it: what
-// cannot be parsed may hold a password all the same.
+// redacted returns the address without its password.
 func redacted(address string) string {
 	if strings.HasPrefix(address, "sqlite:") {
 		return address
 	}
-	return passwords.ReplaceAllStringFunc(address, func(found string) string {
-		if strings.HasPrefix(found, "password=") {
-			return "password=xxxxx"
-		}
-		return found[:strings.Index(found[3:], ":")+4] + "xxxxx@"
-	})
+	address = passwordOfUser.ReplaceAllString(address, "${1}xxxxx@")
+	return passwordInQuery.ReplaceAllString(address, "${1}xxxxx")
 }

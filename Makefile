@@ -1,0 +1,59 @@
+# Everything CI runs is a target here; `make help` lists them.
+
+GO            ?= go
+GOLANGCI_LINT ?= $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+GOVULNCHECK   ?= $(GO) run golang.org/x/vuln/cmd/govulncheck@v1.9.0
+# The PostgreSQL versions beside the machine's own that the store is tested with.
+POSTGRES      ?= 18
+FUZZTIME      ?= 30s
+
+.PHONY: help check test test-default test-postgres lint fmt tidy vet vuln fuzz cover run
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+check: tidy vet lint test vuln ## what CI runs
+
+test: test-default test-postgres ## all tests with the race detector, on the machine's PostgreSQL and on the versions in POSTGRES
+
+test-default: ## all tests, on the machine's PostgreSQL or a downloaded one
+	$(GO) test -race -timeout 20m ./...
+
+test-postgres: ## the tests that use PostgreSQL, on each version in POSTGRES
+	@if [ -n "$$PEAT_TEST_DATABASE_URL" ]; then \
+		echo "PEAT_TEST_DATABASE_URL is set: PostgreSQL $(POSTGRES) is not tested"; \
+	else for v in $(POSTGRES); do \
+		echo "PEAT_TEST_POSTGRES=$$v"; \
+		PEAT_TEST_POSTGRES=$$v $(GO) test -race -timeout 20m ./es/postgres/... ./aggregate/... ./examples/... || exit 1; \
+	done; fi
+
+lint: ## golangci-lint, with the explicit list of .golangci.yml
+	$(GOLANGCI_LINT) run ./...
+
+fmt: ## format the code
+	$(GOLANGCI_LINT) fmt ./...
+
+tidy: ## fail if go.mod or go.sum is not tidy
+	$(GO) mod tidy -diff
+
+vet: ## go vet
+	$(GO) vet ./...
+
+vuln: ## known vulnerabilities, where the database can be reached
+	@out=$$($(GOVULNCHECK) ./... 2>&1); status=$$?; echo "$$out"; \
+	if [ $$status -ne 0 ] && echo "$$out" | grep -q 'fetching vulnerabilities'; then \
+		echo "vuln: NOT CHECKED, the vulnerability database cannot be reached"; \
+	else exit $$status; fi
+
+fuzz: ## run each fuzz target for FUZZTIME
+	@set -e; for pkg in $$($(GO) list ./...); do \
+		for target in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
+			echo "$$pkg $$target"; $(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$pkg; \
+		done; \
+	done
+
+cover: ## test coverage per package
+	$(GO) test -coverpkg=./es/...,./codec/...,./aggregate/... -coverprofile=cover.out ./... && $(GO) tool cover -func=cover.out | tail -1
+
+run: ## the example bank on the shipped ledger
+	$(GO) run ./examples/bank

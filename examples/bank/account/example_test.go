@@ -1,0 +1,48 @@
+package account_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/peatlog/peat/es"
+	"github.com/peatlog/peat/es/sqlite"
+	"github.com/peatlog/peat/examples/bank/account"
+)
+
+func Example() {
+	ctx := context.Background()
+	folder, err := os.MkdirTemp("", "bank-")
+	if err != nil {
+		panic(err)
+	}
+	defer os.RemoveAll(folder)
+	store, err := sqlite.Open(ctx, filepath.Join(folder, "bank.db"), sqlite.Options{})
+	if err != nil {
+		panic(err)
+	}
+	defer store.Close()
+	accounts := account.NewRepository(store)
+	inTx := func(ctx context.Context, f func(es.Tx) error) error {
+		return store.InTx(ctx, func(tx *sqlite.Tx) error { return f(tx) })
+	}
+
+	for _, name := range []string{"ann", "bob"} {
+		_, err := accounts.Execute(ctx, name, func(a *account.Account) ([]account.Event, error) {
+			return a.Open(name, 50_00)
+		})
+		fmt.Println("open", name, err)
+	}
+	fmt.Println("transfer", account.Transfer(ctx, accounts, inTx, "ann", "bob", 30_00))
+	fmt.Println("transfer", account.Transfer(ctx, accounts, inTx, "ann", "bob", 30_00))
+
+	bob, err := accounts.Load(ctx, "bob")
+	fmt.Println("bob has", bob.State().Balance, "at version", bob.Version(), err)
+	// Output:
+	// open ann <nil>
+	// open bob <nil>
+	// transfer <nil>
+	// transfer account ann: insufficient funds: 20.00 is available, 30.00 was wanted
+	// bob has 30.00 at version 2 <nil>
+}

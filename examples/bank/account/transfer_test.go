@@ -1,0 +1,157 @@
+package account_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"path/filepath"
+	"sync"
+	"testing"
+
+	"github.com/peatlog/peat/es"
+	"github.com/peatlog/peat/es/postgres"
+	"github.com/peatlog/peat/es/sqlite"
+	"github.com/peatlog/peat/examples/bank/account"
+	"github.com/peatlog/peat/examples/bank/money"
+	"github.com/peatlog/peat/internal/pgtest"
+)
+
+// bank is a store with its way to open a transaction.
+type bank struct {
+	accounts *account.Repository
+	inTx     account.InTx
+}
+
+// onBothStores runs a test on SQLite and on PostgreSQL.
+func onBothStores(t *testing.T, test func(t *testing.T, b bank)) {
+	t.Run("sqlite", func(t *testing.T) {
+		t.Parallel()
+		store, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "bank.db"), sqlite.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = store.Close() })
+		test(t, bank{account.NewRepository(store), func(ctx context.Context, f func(es.Tx) error) error {
+			return store.InTx(ctx, func(tx *sqlite.Tx) error { return f(tx) })
+		}})
+	})
+	t.Run("postgres", func(t *testing.T) {
+		t.Parallel()
+		schema, pool := pgtest.NewSchema(t), pgtest.NewPool(t)
+		if err := postgres.Migrate(t.Context(), pool, postgres.Options{Schema: schema}); err != nil {
+			t.Fatal(err)
+		}
+		store, err := postgres.Open(t.Context(), pool, postgres.Options{Schema: schema})
+		if err != nil {
+			t.Fatal(err)
+		}
+		test(t, bank{account.NewRepository(store), func(ctx context.Context, f func(es.Tx) error) error {
+			return store.InTx(ctx, func(tx *postgres.Tx) error { return f(tx) })
+		}})
+	})
+}
+
+// openWith opens an account with a balance.
+func (b bank) openWith(t *testing.T, id string, balance money.Amount) {
+	t.Helper()
+	_, err := b.accounts.Execute(t.Context(), id, func(a *account.Account) ([]account.Event, error) {
+		events, err := a.Open("holder of "+id, 0)
+		return append(events, account.Deposited{Amount: balance}), err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (b bank) balance(t *testing.T, id string) money.Amount {
+	t.Helper()
+	root, err := b.accounts.Load(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return root.State().Balance
+}
+
+func TestConcurrentTransfersKeepTheTotal(t *testing.T) {
+	t.Parallel()
+	onBothStores(t, func(t *testing.T, b bank) {
+		const accounts, workers, transfers = 4, 16, 20
+		for i := range accounts {
+			b.openWith(t, fmt.Sprint(i), 100)
+		}
+		var wg sync.WaitGroup
+		for range workers {
+			wg.Go(func() {
+				for range transfers {
+					from := rand.N(accounts)
+					to := (from + 1 + rand.N(accounts-1)) % accounts // any other one
+					err := account.Transfer(t.Context(), b.accounts, b.inTx, fmt.Sprint(from), fmt.Sprint(to), rand.N(money.Amount(60))+1)
+					if err != nil && !errors.Is(err, account.ErrInsufficientFunds) {
+						t.Errorf("transfer: %v", err)
+					}
+				}
+			})
+		}
+		wg.Wait()
+		total := money.Amount(0)
+		for i := range accounts {
+			balance := b.balance(t, fmt.Sprint(i))
+			if balance < 0 {
+				t.Errorf("account %d is overdrawn: %v", i, balance)
+			}
+			total += balance
+		}
+		if total != accounts*100 {
+			t.Errorf("the accounts hold %v together, want %v", total, money.Amount(accounts*100))
+		}
+	})
+}
+
+func TestARefusedTransferMovesNothing(t *testing.T) {
+	t.Parallel()
+	onBothStores(t, func(t *testing.T, b bank) {
+		b.openWith(t, "a", 100)
+		b.openWith(t, "b", 100)
+		for name, c := range map[string]struct {
+			from, to string
+			amount   money.Amount
+			why      error
+		}{
+			// The receiver's id sorts first, so its event is appended before
+			// the sender refuses, and must go.
+			"too much":       {"b", "a", 101, account.ErrInsufficientFunds},
+			"to itself":      {"a", "a", 1, account.ErrSameAccount},
+			"to nobody":      {"a", "nobody", 1, account.ErrNotOpen},
+			"from nobody":    {"nobody", "a", 1, account.ErrNotOpen},
+			"nothing":        {"a", "b", 0, account.ErrAmountNotPositive},
+			"negative":       {"a", "b", -1, account.ErrAmountNotPositive},
+			"to an empty id": {"a", "", 1, es.ErrInvalidStream},
+		} {
+			err := account.Transfer(t.Context(), b.accounts, b.inTx, c.from, c.to, c.amount)
+			if !errors.Is(err, c.why) {
+				t.Errorf("%s: got %v, want %v", name, err, c.why)
+			}
+		}
+		if a, b := b.balance(t, "a"), b.balance(t, "b"); a != 100 || b != 100 {
+			t.Errorf("balances %v and %v, want both untouched", a, b)
+		}
+	})
+}
+
+func TestATransferWithACommandIDLandsOnce(t *testing.T) {
+	t.Parallel()
+	onBothStores(t, func(t *testing.T, b bank) {
+		b.openWith(t, "a", 100)
+		b.openWith(t, "b", 0)
+		ctx := es.WithCommandID(t.Context(), "transfer-1")
+		for range 3 {
+			if err := account.Transfer(ctx, b.accounts, b.inTx, "a", "b", 60); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if a, b := b.balance(t, "a"), b.balance(t, "b"); a != 40 || b != 60 {
+			t.Errorf("balances %v and %v, want 0.40 and 0.60", a, b)
+		}
+	})
+}
