@@ -157,6 +157,9 @@ func testRace(t *testing.T, b Backend) {
 					t.Errorf("append: %v", err)
 					return
 				}
+				if result.Version != version+1 {
+					t.Errorf("an append expecting version %d landed as version %d", version, result.Version)
+				}
 				version = result.Version
 				won++
 			}

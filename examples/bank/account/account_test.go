@@ -62,7 +62,7 @@ func TestDecisionsThatAreTaken(t *testing.T) {
 		"send a transfer":                   {funded, send("bob", 30), []account.Event{account.TransferSent{To: "bob", Amount: 30}}, 70},
 		"receive a transfer":                {funded, receive("bob", 30), []account.Event{account.TransferReceived{From: "bob", Amount: 30}}, 130},
 		"close":                             {opened, (*account.Account).Close, []account.Event{account.Closed{}}, 0},
-		"withdraw with a limit without end": {append(full[:2:2], account.Opened{Overdraft: money.Max}), withdraw(money.Max), []account.Event{account.Withdrawn{Amount: money.Max}}, 0},
+		"withdraw with a limit without end": {[]account.Event{account.Opened{Overdraft: money.Max}, account.Deposited{Amount: money.Max}}, withdraw(money.Max), []account.Event{account.Withdrawn{Amount: money.Max}}, 0},
 		"a posting opens the account":       {never, post(fee), []account.Event{account.Opened{}, fee}, -30},
 		"a posting is below any limit":      {append(opened[:1:1], account.Withdrawn{Amount: 50}), post(fee), []account.Event{fee}, -80},
 	} {

@@ -1,10 +1,13 @@
 package cli
 
 import (
+	"bytes"
 	"context"
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/peatlog/peat/examples/bank/ledger"
 )
 
 type demoCmd struct{}
@@ -37,26 +40,29 @@ func (*demoCmd) Run(ctx context.Context, p *Program) error {
 	if err := sum.printText(p.Stdout); err != nil {
 		return err
 	}
-	shown := "1"
-	if len(sum.Off) > 0 {
-		shown = sum.Off[0].Account // the most interesting one
-	}
-	return p.printf("%s", strings.NewReplacer(
-		"BANK", programName(), "STORE", flag.Store, "FILE", path, "SHOWN", shown,
-	).Replace(next))
+	return p.printf(next, programName(), flag.Store, p.firstAccount(), path)
 }
 
-// next is what the demo ends with. The words in capitals are replaced.
+// next is what the demo ends with: of the program, the store, an account and
+// the statement.
 const next = `
 Try next:
-  export PEAT_BANK_STORE=STORE
-  BANK account SHOWN
-  BANK open ann --holder "Ann Smith" --overdraft 500
-  BANK deposit ann 1000
-  BANK transfer ann SHOWN 1250.50
-  BANK account ann
-  BANK import FILE  # every row is a duplicate
+  export PEAT_BANK_STORE=%[2]s
+  %[1]s account %[3]s
+  %[1]s open ann --holder "Ann Smith" --overdraft 500
+  %[1]s deposit ann 1000
+  %[1]s transfer ann %[3]s 1250.50
+  %[1]s account ann
+  %[1]s import %[4]s  # again: every row is a duplicate
 `
+
+// firstAccount returns an account that is in the shipped statement.
+func (p *Program) firstAccount() string {
+	for row := range ledger.Read(p.StatementName, bytes.NewReader(p.Statement)) {
+		return row.Account
+	}
+	return ""
+}
 
 // programName is how the user started the program.
 func programName() string {

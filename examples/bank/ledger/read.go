@@ -57,7 +57,7 @@ func Read(name string, file io.Reader) iter.Seq2[Row, error] {
 			}
 		}
 		if err != io.EOF {
-			yield(Row{}, &LineError{File: name, Line: r.line, Err: err})
+			yield(Row{}, &LineError{File: name, Line: max(r.line, 1), Err: err})
 		}
 	}
 }
@@ -71,7 +71,7 @@ type reader struct {
 
 // newReader returns a reader that is past the header.
 func newReader(name string, file io.Reader) (*reader, error) {
-	r := &reader{file: name, line: 1}
+	r := &reader{file: name}
 	text, err := plain(file)
 	if err != nil {
 		return r, inWords(err)
@@ -111,8 +111,11 @@ func (r *reader) fields() ([]string, error) {
 		r.line = syntax.StartLine
 		return nil, syntax.Err // without the line, which it would repeat
 	}
+	if err == io.EOF {
+		return nil, err
+	}
 	if err != nil {
-		r.line++
+		r.line++ // it happened behind the last line that could be read
 		return nil, inWords(err)
 	}
 	r.line, _ = r.lines.FieldPos(0)

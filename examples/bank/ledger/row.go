@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/peatlog/peat/examples/bank/account"
 	"github.com/peatlog/peat/examples/bank/money"
@@ -100,9 +101,11 @@ func parseEntry(f [10]string) (e account.Entry, err error) {
 	if e.Transaction, err = parseNumber("trans_id", f[0]); err != nil {
 		return e, err
 	}
-	if e.Date, err = account.ParseDate("060102", f[2]); err != nil {
-		return e, fmt.Errorf("date: %w", err)
+	day, err := time.Parse("060102", f[2])
+	if err != nil {
+		return e, fmt.Errorf("date: %q is not a date of the form yymmdd", f[2])
 	}
+	e.Date = account.DateOf(day)
 	if e.Amount, err = money.Parse(f[5]); err != nil {
 		return e, fmt.Errorf("amount: %w", err)
 	}

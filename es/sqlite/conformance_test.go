@@ -1,0 +1,13 @@
+package sqlite_test
+
+import (
+	"testing"
+
+	"github.com/peatlog/peat/es/estest"
+	"github.com/peatlog/peat/internal/backends"
+)
+
+func TestConformance(t *testing.T) {
+	t.Parallel()
+	estest.Run(t, func(t *testing.T) estest.Backend { return backends.NewSQLite(t).Backend() })
+}

@@ -1,0 +1,150 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"github.com/peatlog/peat/es"
+	"github.com/peatlog/peat/internal/groupcommit"
+)
+
+// write is one caller's part of a batch.
+type write func(ctx context.Context, s *session) (es.AppendResult, error)
+
+// outcome is what the caller of a write gets.
+type outcome struct {
+	result es.AppendResult
+	err    error
+}
+
+// Append implements [es.Appender]. Concurrent appends share a commit. Its outcome
+// is always known: an append whose context ends while it waits is withdrawn, and
+// one that is being written is waited for, which takes as long as one commit.
+func (s *Store) Append(ctx context.Context, stream es.StreamID, expected es.Expected, events ...es.EventData) (es.AppendResult, error) {
+	p, err := es.Prepare(ctx, stream, expected, events, s.opts.MaxEventBytes)
+	if err != nil {
+		return es.AppendResult{}, err
+	}
+	if len(p.Events) == 0 {
+		return s.checkExpected(ctx, p)
+	}
+	result, err := s.write(ctx, func(ctx context.Context, in *session) (es.AppendResult, error) { return in.append(ctx, p) })
+	if err != nil && !errors.Is(err, es.ErrConflict) {
+		err = fmt.Errorf("append to %s: %w", stream, err)
+	}
+	return result, err
+}
+
+// WriteSnapshot implements [es.Snapshotter].
+func (s *Store) WriteSnapshot(ctx context.Context, snap es.Snapshot) error {
+	if err := snap.Stream.Validate(); err != nil {
+		return err
+	}
+	_, err := s.write(ctx, func(ctx context.Context, in *session) (es.AppendResult, error) {
+		return es.AppendResult{}, in.writeSnapshot(ctx, snap)
+	})
+	if err != nil {
+		return fmt.Errorf("write the snapshot of %s: %w", snap.Stream, err)
+	}
+	return nil
+}
+
+// write has w written in some batch.
+func (s *Store) write(ctx context.Context, w write) (es.AppendResult, error) {
+	waiting, cancel := s.patience(ctx)
+	defer cancel()
+	o, err := s.queue.Do(waiting, w)
+	if err != nil {
+		return es.AppendResult{}, waitError(ctx, err)
+	}
+	return o.result, o.err
+}
+
+// errPatience ends the context of a call that has waited BusyTimeout for the writer.
+var errPatience = errors.New("waited for the write lock for the whole BusyTimeout")
+
+// patience bounds how long a call waits for the writer.
+func (s *Store) patience(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, s.opts.BusyTimeout, errPatience)
+}
+
+// waitError is the error of a wait under patience, for the caller with context ctx.
+func waitError(ctx context.Context, err error) error {
+	if ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("%w: %w", es.ErrBusy, errPatience)
+	}
+	return statementError(err)
+}
+
+// flush writes one batch. The batch is taken when the write lock is there already,
+// so that whoever gives up waiting for it is withdrawn.
+func (s *Store) flush(ctx context.Context, take groupcommit.Take[write]) ([]outcome, error) {
+	tx, err := s.begin(ctx)
+	if err != nil {
+		return nil, err
+	}
+	ctx = context.WithoutCancel(ctx)
+	batch := take(nil)
+	outcomes, err := s.writeBatch(ctx, tx, batch)
+	if err == nil {
+		return outcomes, nil
+	}
+	if len(batch) == 1 {
+		return []outcome{{err: err}}, nil
+	}
+	for i := range batch {
+		outcomes[i] = s.writeAlone(ctx, batch[i])
+	}
+	return outcomes, nil
+}
+
+// begin starts a write transaction. It waits for the lock as long as ctx lasts;
+// the transaction itself does not end with ctx.
+func (s *Store) begin(ctx context.Context) (*sql.Tx, error) {
+	if s.writer.closed.Load() {
+		return nil, ErrClosed
+	}
+	detached, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, cancel)
+	tx, err := s.writer.db.BeginTx(detached, nil)
+	if !stop() { // ctx has ended, and the transaction with it
+		if err == nil {
+			_ = tx.Rollback()
+		}
+		return nil, ctx.Err()
+	}
+	return tx, err
+}
+
+// writeBatch writes all of the batch and commits, or nothing.
+func (s *Store) writeBatch(ctx context.Context, tx *sql.Tx, batch []write) ([]outcome, error) {
+	defer tx.Rollback() //nolint:errcheck // without effect after a commit
+	in := &session{db: s.writer.in(tx), sql: s.sql, opts: s.opts}
+	outcomes := make([]outcome, len(batch))
+	for i, w := range batch {
+		o := &outcomes[i]
+		if o.result, o.err = w(ctx, in); o.err != nil && !errors.Is(o.err, es.ErrConflict) {
+			return outcomes, o.err
+		}
+	}
+	if err := tx.Commit(); err != nil {
+		return outcomes, fmt.Errorf("commit: %w", commitError(err))
+	}
+	return outcomes, nil
+}
+
+// writeAlone writes what was in a batch that failed, so that only those fail whose
+// fault it was.
+func (s *Store) writeAlone(ctx context.Context, w write) outcome {
+	tx, err := s.begin(ctx)
+	if err != nil {
+		return outcome{err: statementError(err)}
+	}
+	outcomes, err := s.writeBatch(ctx, tx, []write{w})
+	if err != nil {
+		return outcome{err: err}
+	}
+	return outcomes[0]
+}

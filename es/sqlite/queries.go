@@ -1,0 +1,84 @@
+package sqlite
+
+import (
+	"embed"
+	"strings"
+)
+
+//go:embed sql/*.sql
+var sqlFiles embed.FS
+
+// chunkRows is how many events one statement inserts, where an append has as many.
+const chunkRows = 32
+
+// eventParameters is the row of insert_events.
+const eventParameters = "(?, ?, ?, ?, ?, ?, ?, ?, ?)"
+
+// queries holds the statements.
+type queries struct {
+	streamHead, advanceStream, findAppend, lockStream string
+	insertEvent, insertChunk                          string
+	readSnapshot, writeSnapshot                       string
+	readStream, readAll, readCategory                 bothWays
+	createMigrations, hasMigrations                   string
+	appliedMigrations, recordMigration                string
+	savepoint, rollbackTo, release                    string
+}
+
+// bothWays is a statement that reads forward or backward.
+type bothWays struct{ forward, backward string }
+
+func (b bothWays) direction(backward bool) string {
+	if backward {
+		return b.backward
+	}
+	return b.forward
+}
+
+func newQueries() *queries {
+	one := func(name string) string {
+		text, err := sqlFiles.ReadFile("sql/" + name + ".sql")
+		if err != nil {
+			panic(err) // the files are part of the program
+		}
+		return string(text)
+	}
+	both := func(name string) bothWays {
+		text := one(name)
+		return bothWays{
+			forward:  strings.NewReplacer("{bound}", ">=", "{order}", "ASC").Replace(text),
+			backward: strings.NewReplacer("{bound}", "<=", "{order}", "DESC").Replace(text),
+		}
+	}
+	insert := func(rows int) string {
+		values := strings.Repeat(", "+eventParameters, rows)[len(", "):]
+		return strings.ReplaceAll(one("insert_events"), "{rows}", values)
+	}
+	return &queries{
+		streamHead: one("stream_head"), advanceStream: one("advance_stream"),
+		findAppend: one("find_append"), lockStream: one("lock_stream"),
+		insertEvent: insert(1), insertChunk: insert(chunkRows),
+		readSnapshot: one("read_snapshot"), writeSnapshot: one("write_snapshot"),
+		readStream: both("read_stream"), readAll: both("read_all"), readCategory: both("read_category"),
+		createMigrations: one("create_migrations"), hasMigrations: one("has_migrations"),
+		appliedMigrations: one("applied_migrations"), recordMigration: one("record_migration"),
+		savepoint: "SAVEPOINT peat", rollbackTo: "ROLLBACK TO peat", release: "RELEASE peat",
+	}
+}
+
+// reads are the statements that the readers keep prepared.
+func (q *queries) reads() []string {
+	return []string{
+		q.streamHead, q.readSnapshot,
+		q.readStream.forward, q.readStream.backward, q.readAll.forward, q.readAll.backward,
+		q.readCategory.forward, q.readCategory.backward,
+	}
+}
+
+// writes are those that only the writer needs.
+func (q *queries) writes() []string {
+	return []string{
+		q.advanceStream, q.findAppend, q.lockStream, q.insertEvent, q.insertChunk, q.writeSnapshot,
+		q.savepoint, q.rollbackTo, q.release,
+	}
+}

@@ -1,0 +1,141 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	sqlite3 "modernc.org/sqlite/lib"
+
+	"github.com/peatlog/peat/es"
+	"github.com/peatlog/peat/internal/groupcommit"
+)
+
+// Store is a log in one SQLite file. It implements es.Store.
+type Store struct {
+	session // on the readers
+	readers *handle
+	// writer has one connection. Whoever holds the queue's only slot may use it.
+	writer *handle
+	queue  *groupcommit.Queue[write, outcome]
+	// memory keeps a database in memory alive while no other connection is open.
+	memory *sql.Conn
+}
+
+var _ es.Store = (*Store)(nil)
+
+// Open opens the store in the file at path, creating the file where there is none
+// and bringing its schema up to date; its folder must exist. The path ":memory:"
+// gives a database in memory, which ends with [Store.Close].
+//
+// The same file may be opened any number of times, also by several processes.
+// Errors to branch on: [ErrNotDatabase], [ErrSchemaNewer], [ErrMigrationEdited],
+// es.ErrBusy when another process holds the write lock of a file that has to be
+// created or migrated.
+func Open(ctx context.Context, path string, opts Options) (*Store, error) {
+	opts, optsErr := opts.withDefaults()
+	at, pathErr := locate(path)
+	if err := errors.Join(optsErr, pathErr); err != nil {
+		return nil, fmt.Errorf("open sqlite store: %w", err)
+	}
+	s := &Store{session: session{sql: newQueries(), opts: opts}}
+	s.queue = groupcommit.New(s.flush, groupcommit.Options{})
+	if err := s.open(ctx, at); err != nil {
+		if primary, _ := code(err); primary == sqlite3.SQLITE_NOTADB {
+			err = fmt.Errorf("%w: %w", ErrNotDatabase, err)
+		}
+		return nil, fmt.Errorf("open %s: %w", path, errors.Join(statementError(err), s.closeHandles()))
+	}
+	return s, nil
+}
+
+func (s *Store) open(ctx context.Context, at location) (err error) {
+	if s.writer, err = openHandle(at.dsn(s.opts, true), 1); err != nil {
+		return err
+	}
+	readers := s.opts.Readers
+	if at.memory {
+		readers++
+	}
+	if s.readers, err = openHandle(at.dsn(s.opts, false), readers); err != nil {
+		return err
+	}
+	s.session.db = s.readers
+	if at.memory {
+		if s.memory, err = s.readers.db.Conn(ctx); err != nil {
+			return err
+		}
+	} else if err := s.writer.useWAL(ctx, s.opts.BusyTimeout); err != nil {
+		return err
+	}
+	if err := s.writer.migrate(ctx, s.sql); err != nil {
+		return err
+	}
+	if err := s.writer.prepare(ctx, append(s.sql.reads(), s.sql.writes()...)...); err != nil {
+		return err
+	}
+	return s.readers.prepare(ctx, s.sql.reads()...)
+}
+
+// useWAL switches the file to a write-ahead log, where readers and the writer do
+// not wait for each other. The file remembers it.
+func (h *handle) useWAL(ctx context.Context, patience time.Duration) error {
+	deadline := time.NewTimer(patience)
+	defer deadline.Stop()
+	for {
+		var mode string
+		err := queryRow(ctx, h.db, "PRAGMA journal_mode = WAL", nil, &mode)
+		if err == nil && !strings.EqualFold(mode, "wal") {
+			return fmt.Errorf("the file's journal mode stays %q, but the store needs a write-ahead log; is it on a network file system?", mode)
+		}
+		if primary, _ := code(err); primary != sqlite3.SQLITE_BUSY {
+			return err
+		}
+		// SQLite does not always wait here, when several connections want it at once.
+		select {
+		case <-time.After(5 * time.Millisecond):
+		case <-deadline.C:
+			return err
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// Close waits for the write under way, up to Options.BusyTimeout, and closes the
+// file. Calls that come or still wait get [ErrClosed]. Closing twice is fine.
+func (s *Store) Close() error {
+	if s.writer.closed.Swap(true) {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), s.opts.BusyTimeout)
+	defer cancel()
+	release, err := s.queue.Exclusive(ctx)
+	if err != nil {
+		err = errors.New("a transaction is still running; it ends on its own")
+	} else {
+		defer release()
+	}
+	if err := errors.Join(err, s.closeHandles()); err != nil {
+		return fmt.Errorf("close sqlite store: %w", err)
+	}
+	return nil
+}
+
+// closeHandles closes the writer last: the last connection to close cleans up the
+// write-ahead log, which a reader cannot.
+func (s *Store) closeHandles() error {
+	var errs []error
+	if s.memory != nil {
+		errs = append(errs, s.memory.Close())
+	}
+	for _, h := range []*handle{s.readers, s.writer} {
+		if h != nil {
+			errs = append(errs, h.close())
+		}
+	}
+	return errors.Join(errs...)
+}

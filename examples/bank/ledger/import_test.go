@@ -1,0 +1,168 @@
+package ledger_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/peatlog/peat/es"
+	"github.com/peatlog/peat/es/sqlite"
+	"github.com/peatlog/peat/examples/bank/account"
+	"github.com/peatlog/peat/examples/bank/ledger"
+)
+
+// truth is what the shipped file holds, computed independently of this program.
+var truth = ledger.Report{
+	Transactions: 28205, Accounts: 1139, AccountDays: 23440,
+	Exact: 22073, Rounded: 1366,
+	Off:      []ledger.Difference{{Account: "8132", Date: "1993-12-31", Computed: 21625_50, Printed: 21625_30}},
+	Credited: 120442237_40, Debited: 83866291_30,
+}
+
+func newStore(t *testing.T) es.Store {
+	t.Helper()
+	store, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "bank.db"), sqlite.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = store.Close() })
+	return store
+}
+
+// shipped yields the rows of the shipped file.
+func shipped(t *testing.T) iter.Seq2[ledger.Row, error] {
+	t.Helper()
+	file, err := os.Open("../testdata/czech-bank-1993.csv.gz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = file.Close() })
+	return ledger.Read("czech-bank-1993.csv.gz", file)
+}
+
+// deposits returns a file of n deposits of 1.00 on as many accounts as given,
+// numbered from 1, with transaction n on line n+1.
+func deposits(n, accounts int) string {
+	var file strings.Builder
+	file.WriteString(header)
+	for i := range n {
+		fmt.Fprintf(&file, "%d;%d;930101;PRIJEM;VKLAD;1.00;1.00;;;\n", i+1, i%accounts+1)
+	}
+	return file.String()
+}
+
+func reconcile(t *testing.T, store es.Store) ledger.Report {
+	t.Helper()
+	report, err := ledger.Reconcile(t.Context(), store)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return report
+}
+
+func TestTheShippedFileReconcilesAndImportsOnce(t *testing.T) {
+	t.Parallel()
+	store := newStore(t)
+	repo := account.NewRepository(store)
+	for _, want := range []ledger.Result{{Appended: 28205}, {Duplicates: 28205}} {
+		got, err := ledger.Import(t.Context(), repo, shipped(t), ledger.Options{})
+		if err != nil || got != want {
+			t.Fatalf("import: %+v, %v; want %+v", got, err, want)
+		}
+		if diff := cmp.Diff(truth, reconcile(t, store)); diff != "" {
+			t.Fatalf("report (-want +got):\n%s", diff)
+		}
+	}
+}
+
+func TestAMalformedLineKeepsWhatIsBeforeIt(t *testing.T) {
+	t.Parallel()
+	repaired := deposits(1000, 50)
+	broken := strings.Replace(repaired, "\n701;", "\nx701;", 1) // line 702, behind the header
+	store := newStore(t)
+	repo := account.NewRepository(store)
+
+	got, err := ledger.Import(t.Context(), repo, ledger.Read("f.csv", strings.NewReader(broken)), ledger.Options{})
+	if want := `f.csv:702: trans_id: "x701" is not a positive whole number`; err == nil || err.Error() != want {
+		t.Errorf("got error %v, want %s", err, want)
+	}
+	if want := (ledger.Result{Appended: 700}); got != want {
+		t.Errorf("import of the broken file: %+v, want %+v", got, want)
+	}
+	if report := reconcile(t, store); report.Transactions != 700 || report.Credited != 700_00 {
+		t.Errorf("in the store: %+v", report)
+	}
+	got, err = ledger.Import(t.Context(), repo, ledger.Read("f.csv", strings.NewReader(repaired)), ledger.Options{})
+	if want := (ledger.Result{Appended: 300, Duplicates: 700}); err != nil || got != want {
+		t.Errorf("import of the repaired file: %+v, %v; want %+v", got, err, want)
+	}
+	if report := reconcile(t, store); report.Transactions != 1000 || report.Accounts != 50 || report.Credited != 1000_00 {
+		t.Errorf("in the store: %+v", report)
+	}
+}
+
+func TestARefusedRowIsNamedAndKeepsWhatIsBeforeIt(t *testing.T) {
+	t.Parallel()
+	store := newStore(t)
+	repo := account.NewRepository(store)
+	for _, number := range []string{"600", "500"} {
+		_, err := repo.Execute(t.Context(), number, func(*account.Account) ([]account.Event, error) {
+			return []account.Event{account.Opened{Holder: "Ann"}, account.Closed{}}, nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := ledger.Import(t.Context(), repo, ledger.Read("f.csv", strings.NewReader(deposits(1000, 1000))), ledger.Options{})
+	if located, ok := errors.AsType[*ledger.LineError](err); !ok || located.Line != 501 || !errors.Is(err, account.ErrClosed) {
+		t.Errorf("got error %v, want line 501 and %v", err, account.ErrClosed)
+	}
+	if got.Appended < 499 || got.Appended > 998 {
+		t.Errorf("%d rows appended, want at least the 499 before the refused one", got.Appended)
+	}
+	for i := range 499 {
+		if _, err := repo.Load(t.Context(), fmt.Sprint(i+1)); err != nil {
+			t.Errorf("a row before the refused one: %v", err)
+		}
+	}
+}
+
+func TestCancellingStopsTheImport(t *testing.T) {
+	t.Parallel()
+	store := newStore(t)
+	repo := account.NewRepository(store)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	file := deposits(3000, 100)
+	rows := func(yield func(ledger.Row, error) bool) {
+		for row, err := range ledger.Read("f.csv", strings.NewReader(file)) {
+			if row.Line == 1000 {
+				cancel()
+			}
+			if !yield(row, err) {
+				return
+			}
+		}
+	}
+	got, err := ledger.Import(ctx, repo, rows, ledger.Options{})
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("got error %v, want %v", err, context.Canceled)
+	}
+	if got.Appended >= 1000 {
+		t.Errorf("%d rows appended by line 1000", got.Appended)
+	}
+	rest, err := ledger.Import(t.Context(), repo, ledger.Read("f.csv", strings.NewReader(file)), ledger.Options{Workers: 3})
+	if err != nil || rest.Appended+rest.Duplicates != 3000 || rest.Duplicates < got.Appended {
+		t.Errorf("going on: %+v, %v after %+v", rest, err, got)
+	}
+	if report := reconcile(t, store); report.Transactions != 3000 || report.Credited != 3000_00 {
+		t.Errorf("in the store: %+v", report)
+	}
+}
