@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/peatlog/peat/es"
 )
@@ -138,39 +139,38 @@ func testCancelled(t *testing.T, b Backend) {
 	wantIDs(t, b.Store, stream, e)
 }
 
-// The append waits for a lock when it is cancelled. It answers before the lock
-// is released, and whatever it answers is true.
+// Appends wait for a lock when their time is up: at once, or while they are on
+// their way. Each answers before the lock is released, and the answer is true.
 func testCancelledWaiting(t *testing.T, b Backend) {
-	locked, answered := make(chan struct{}), make(chan struct{})
-	held := make(chan error, 1)
-	go func() {
-		held <- b.InTx(t.Context(), func(tx es.Tx) error {
-			if _, err := tx.LockStream(t.Context(), stream); err != nil {
-				close(locked)
+	for _, patience := range []time.Duration{0, time.Millisecond, 5 * time.Millisecond, 20 * time.Millisecond, 100 * time.Millisecond} {
+		id := es.StreamID{Category: "law", Key: patience.String()}
+		var failure error
+		err := b.InTx(t.Context(), func(tx es.Tx) error {
+			if _, err := tx.LockStream(t.Context(), id); err != nil {
 				return err
 			}
-			close(locked)
-			<-answered
-			return nil
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), patience)
+			defer cancel()
+			answer := make(chan error, 1)
+			go func() {
+				_, err := b.Store.Append(ctx, id, es.NoStream, event(1))
+				answer <- err
+			}()
+			select {
+			case failure = <-answer:
+				return nil
+			case <-time.After(10 * time.Second):
+				return errors.New("the append does not give up")
+			}
 		})
-	}()
-	<-locked
-	ctx, cancel := context.WithCancelCause(t.Context())
-	result := make(chan error, 1)
-	go func() {
-		_, err := b.Store.Append(ctx, stream, es.NoStream, event(1))
-		result <- err
-	}()
-	cancel(nil)
-	err := <-result
-	close(answered)
-	if !errors.Is(err, context.Canceled) {
-		t.Errorf("got error %v, want context.Canceled", err)
-	}
-	if err := <-held; err != nil {
-		t.Fatal(err)
-	}
-	if n := len(read(t, b.Store, stream, es.ReadOptions{})); n != 0 && !errors.Is(err, es.ErrOutcomeUnknown) {
-		t.Errorf("an append that failed with %v wrote %d events", err, n)
+		if err != nil {
+			t.Fatalf("after %v: %v", patience, err)
+		}
+		if !errors.Is(failure, context.DeadlineExceeded) {
+			t.Errorf("after %v: got error %v, want context.DeadlineExceeded", patience, failure)
+		}
+		if n := len(read(t, b.Store, id, es.ReadOptions{})); n != 0 && !errors.Is(failure, es.ErrOutcomeUnknown) {
+			t.Errorf("after %v: an append that failed with %v wrote %d events", patience, failure, n)
+		}
 	}
 }

@@ -70,12 +70,13 @@ func testRepeatOtherIDs(t *testing.T, b Backend) {
 	stored := numbered(1, 3)
 	mustAppend(t, b.Store, stream, es.NoStream, stored...)
 	for name, events := range map[string][]es.EventData{
-		"all new":          numbered(1, 3),
-		"last one new":     {stored[0], stored[1], event(3)},
-		"first one new":    {event(1), stored[1], stored[2]},
-		"other order":      {stored[1], stored[0], stored[2]},
-		"one more":         {stored[0], stored[1], stored[2], event(4)},
-		"at another place": {stored[1], stored[2]},
+		"all new":           numbered(1, 3),
+		"last one new":      {stored[0], stored[1], event(3)},
+		"first one new":     {event(1), stored[1], stored[2]},
+		"other order":       {stored[1], stored[0], stored[2]},
+		"other order later": {stored[0], stored[2], stored[1]},
+		"one more":          {stored[0], stored[1], stored[2], event(4)},
+		"at another place":  {stored[1], stored[2]},
 	} {
 		_, err := b.Store.Append(t.Context(), stream, es.NoStream, events...)
 		if err == nil {
@@ -157,7 +158,8 @@ func testRepeatWindow(t *testing.T, b Backend) {
 func testDrawnIDs(t *testing.T, b Backend) {
 	e := event(1)
 	e.ID = uuid.Nil
-	mustAppend(t, b.Store, stream, es.Any, e, e)
+	events := []es.EventData{e, e}
+	mustAppend(t, b.Store, stream, es.Any, events...)
 	mustAppend(t, b.Store, stream, es.Any, e)
 	seen := map[uuid.UUID]bool{}
 	for _, rec := range read(t, b.Store, stream, es.ReadOptions{}) {
@@ -166,7 +168,7 @@ func testDrawnIDs(t *testing.T, b Backend) {
 		}
 		seen[rec.ID] = true
 	}
-	if len(seen) != 3 || e.ID != uuid.Nil {
-		t.Errorf("%d ids, want 3; the caller's event has id %v", len(seen), e.ID)
+	if len(seen) != 3 || events[0].ID != uuid.Nil {
+		t.Errorf("%d ids, want 3; the caller's event has id %v", len(seen), events[0].ID)
 	}
 }

@@ -4,8 +4,8 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/peatlog/peat/es"
 )
@@ -63,7 +63,7 @@ type batchArgs struct {
 	search         []bool
 
 	items    []int32
-	ids      []uuid.UUID
+	ids      []pgtype.UUID // of a type that pgx can send in every query mode
 	types    []string
 	data     []*string
 	blobs    [][]byte
@@ -81,7 +81,7 @@ func encodeBatch(batch []es.Prepared) batchArgs {
 		a.search = append(a.search, p.Repeatable && !exact)
 		for i, e := range p.Events {
 			a.items = append(a.items, int32(item+1))
-			a.ids = append(a.ids, e.ID)
+			a.ids = append(a.ids, pgtype.UUID{Bytes: e.ID, Valid: true})
 			a.types = append(a.types, e.Type)
 			if e.Binary {
 				a.blobs, a.data = append(a.blobs, notNil(e.Data)), append(a.data, nil)

@@ -1,11 +1,14 @@
 package postgres_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"strconv"
 	"testing"
 
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/peatlog/peat/es"
@@ -108,5 +111,44 @@ func TestAppendNeverScansTheLog(t *testing.T) {
 	})
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// Behind a connection pooler, statements cannot stay prepared.
+func TestEveryQueryMode(t *testing.T) {
+	t.Parallel()
+	for _, mode := range []pgx.QueryExecMode{
+		pgx.QueryExecModeCacheStatement, pgx.QueryExecModeCacheDescribe, pgx.QueryExecModeDescribeExec,
+		pgx.QueryExecModeExec, pgx.QueryExecModeSimpleProtocol,
+	} {
+		t.Run(mode.String(), func(t *testing.T) {
+			t.Parallel()
+			log := backends.NewPostgres(t, func(c *pgxpool.Config) { c.ConnConfig.DefaultQueryExecMode = mode })
+			want := []es.EventData{
+				{ID: uuid.New(), Type: "test.json", Data: []byte(`{"a": "'\\\""}`), Metadata: es.Metadata{Actor: "ann"}},
+				{ID: uuid.New(), Type: "test.binary", Data: []byte("\x00'\\\xff"), Binary: true},
+			}
+			for _, duplicate := range []bool{false, true} {
+				if result, err := log.Store.Append(t.Context(), streamA, es.Any, want...); err != nil || result.Duplicate != duplicate {
+					t.Fatalf("%+v, %v", result, err)
+				}
+			}
+			i := 0
+			for rec, err := range log.Store.ReadStream(t.Context(), streamA, es.ReadOptions{}) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				if rec.ID != want[i].ID || !bytes.Equal(rec.Data, want[i].Data) || rec.Binary != want[i].Binary || rec.Metadata.Actor != want[i].Metadata.Actor {
+					t.Errorf("got %+v, want %+v", rec, want[i])
+				}
+				i++
+			}
+			if err := log.Store.WriteSnapshot(t.Context(), es.Snapshot{Stream: streamA, Version: 2, Data: []byte{0, 0xff}}); err != nil {
+				t.Error(err)
+			}
+			if s, ok, err := log.Store.ReadSnapshot(t.Context(), streamA); err != nil || !ok || !bytes.Equal(s.Data, []byte{0, 0xff}) {
+				t.Errorf("%+v, %v, %v", s, ok, err)
+			}
+		})
 	}
 }

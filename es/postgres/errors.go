@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/peatlog/peat/es"
+	"github.com/peatlog/peat/es/internal/migrations"
 )
 
 // Errors of [Open] and [Migrate] about the schema.
@@ -17,10 +18,10 @@ var (
 	// ErrNotMigrated: the schema lacks migrations that this program needs.
 	ErrNotMigrated = errors.New("schema not migrated")
 	// ErrSchemaNewer: the schema was migrated by a newer version of peat.
-	ErrSchemaNewer = errors.New("schema newer than this program")
+	ErrSchemaNewer = migrations.ErrSchemaNewer
 	// ErrMigrationEdited: a migration was applied whose text differs from the
 	// one in this program.
-	ErrMigrationEdited = errors.New("applied migration differs")
+	ErrMigrationEdited = migrations.ErrMigrationEdited
 )
 
 // statementError gives an error of the server the sentinel of package es that

@@ -2,54 +2,22 @@ package postgres
 
 import (
 	"context"
-	"crypto/sha256"
 	"embed"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"io/fs"
 	"strconv"
-	"strings"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/peatlog/peat/es/internal/migrations"
 )
 
 //go:embed migrations/*.sql
 var migrationFiles embed.FS
 
-// migration is one step of the schema. Steps are never edited once released;
-// their checksums see to it.
-type migration struct {
-	version        int
-	name, checksum string
-	text           string
-}
-
-// migrations returns all steps that this program knows, in order.
-func migrations() []migration {
-	names, err := fs.Glob(migrationFiles, "migrations/*.sql")
-	if err != nil {
-		panic(err)
-	}
-	var all []migration
-	for _, file := range names { // sorted by name
-		text, err := migrationFiles.ReadFile(file)
-		if err != nil {
-			panic(err)
-		}
-		name := strings.TrimSuffix(strings.TrimPrefix(file, "migrations/"), ".sql")
-		number, _, _ := strings.Cut(name, "_")
-		version, err := strconv.Atoi(number)
-		if err != nil || version != len(all)+1 {
-			panic(fmt.Sprintf("migration %s is out of order", file))
-		}
-		sum := sha256.Sum256(text)
-		all = append(all, migration{version: version, name: name, checksum: hex.EncodeToString(sum[:]), text: string(text)})
-	}
-	return all
-}
+var steps = migrations.Load(migrationFiles, "migrations")
 
 // Migrate brings the schema that opts names up to date, creating it where there
 // is none. All steps are applied in one transaction, under an advisory lock, so
@@ -98,16 +66,16 @@ func migrate(ctx context.Context, tx pgx.Tx, opts Options, q queries) error {
 	if err != nil {
 		return err
 	}
-	missing, err := missingMigrations(applied, migrations())
+	missing, err := migrations.Missing(applied, steps)
 	if err != nil {
 		return err
 	}
 	for _, m := range missing {
-		if _, err := tx.Exec(ctx, q.inSchema(m.text), pgx.QueryExecModeSimpleProtocol); err != nil {
-			return fmt.Errorf("%s: %w", m.name, err)
+		if _, err := tx.Exec(ctx, q.inSchema(m.Text), pgx.QueryExecModeSimpleProtocol); err != nil {
+			return fmt.Errorf("%s: %w", m.Name, err)
 		}
-		if _, err := tx.Exec(ctx, q.recordMigration, m.version, m.name, m.checksum); err != nil {
-			return fmt.Errorf("%s: %w", m.name, err)
+		if _, err := tx.Exec(ctx, q.recordMigration, m.Version, m.Name, m.Checksum); err != nil {
+			return fmt.Errorf("%s: %w", m.Name, err)
 		}
 	}
 	return nil
@@ -119,12 +87,12 @@ func checkSchema(ctx context.Context, db querier, q queries) error {
 	if err != nil {
 		return err
 	}
-	missing, err := missingMigrations(applied, migrations())
+	missing, err := migrations.Missing(applied, steps)
 	if err != nil {
 		return err
 	}
 	if len(missing) > 0 {
-		return fmt.Errorf("%w: schema %s lacks %s; run postgres.Migrate", ErrNotMigrated, q.schema, missing[0].name)
+		return fmt.Errorf("%w: schema %s lacks %s; run postgres.Migrate", ErrNotMigrated, q.schema, missing[0].Name)
 	}
 	cache := 0
 	if err := db.QueryRow(ctx, q.sequenceCache, q.schema+".events").Scan(&cache); err != nil {
@@ -138,12 +106,12 @@ func checkSchema(ctx context.Context, db querier, q queries) error {
 
 // appliedMigrations returns what was applied to the schema, nothing where the
 // schema does not exist.
-func appliedMigrations(ctx context.Context, db querier, q queries) ([]migration, error) {
+func appliedMigrations(ctx context.Context, db querier, q queries) ([]migrations.Step, error) {
 	rows, err := db.Query(ctx, q.appliedMigrations)
 	if err == nil {
-		var applied []migration
-		applied, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (m migration, err error) {
-			return m, row.Scan(&m.version, &m.name, &m.checksum)
+		var applied []migrations.Step
+		applied, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (m migrations.Step, err error) {
+			return m, row.Scan(&m.Version, &m.Name, &m.Checksum)
 		})
 		if err == nil {
 			return applied, nil
@@ -153,18 +121,4 @@ func appliedMigrations(ctx context.Context, db querier, q queries) ([]migration,
 		return nil, nil // undefined_table, invalid_schema_name
 	}
 	return nil, fmt.Errorf("read the applied migrations of schema %s: %w", q.schema, err)
-}
-
-// missingMigrations compares what was applied with what this program knows.
-func missingMigrations(applied, known []migration) ([]migration, error) {
-	for i, a := range applied {
-		switch {
-		case i >= len(known):
-			return nil, fmt.Errorf("%w: it has migration %s, this program knows %d; upgrade the program", ErrSchemaNewer, a.name, len(known))
-		case a.version != known[i].version || a.checksum != known[i].checksum:
-			return nil, fmt.Errorf("%w: %s was applied with checksum %.12s, this program has %s with %.12s; restore the released file, changes go into a new migration",
-				ErrMigrationEdited, a.name, a.checksum, known[i].name, known[i].checksum)
-		}
-	}
-	return known[len(applied):], nil
 }

@@ -12,8 +12,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/uuid"
-
 	"github.com/peatlog/peat/es"
 )
 
@@ -52,21 +50,25 @@ func (o Options) withDefaults() (Options, error) {
 	return o, errors.Join(faults...)
 }
 
+// memoryPath asks for a database that ends with its store.
+const memoryPath = ":memory:"
+
 // location is where a database lives.
 type location struct {
-	path   string // absolute; of a database in memory, its name
-	memory bool
+	path string // absolute
+	// temporary is the folder to remove with the store, "" for a lasting file.
+	temporary string
 }
 
 // locate checks what can be known of path before the file is opened. It must not
 // open the file itself: closing it again would drop the locks that other
 // connections of this process hold on it, as POSIX has it.
 func locate(path string) (location, error) {
-	if path == ":memory:" {
-		return location{path: "/peat-" + uuid.NewString(), memory: true}, nil
+	if path == memoryPath {
+		return location{}, nil
 	}
 	if path == "" {
-		return location{}, errors.New(`the path is empty; use ":memory:" for a database in memory`)
+		return location{}, fmt.Errorf("the path is empty; use %q for a database that ends with the store", memoryPath)
 	}
 	if strings.HasPrefix(path, "file:") {
 		return location{}, fmt.Errorf("%s is a URI; give the path of the file and set Options instead", path)
@@ -84,10 +86,21 @@ func locate(path string) (location, error) {
 	return location{path: abs}, nil
 }
 
+// temporary returns a new place that goes with the store. The databases that
+// SQLite itself keeps in memory do not do: a reader waits there for the writer's
+// transaction to end.
+func temporary() (location, error) {
+	folder, err := os.MkdirTemp("", "peat-")
+	return location{path: filepath.Join(folder, "log.db"), temporary: folder}, err
+}
+
 // dsn is the data source name for a connection that writes or only reads.
 func (l location) dsn(opts Options, write bool) string {
 	synchronous := "FULL"
-	if opts.Relaxed {
+	switch {
+	case l.temporary != "":
+		synchronous = "OFF"
+	case opts.Relaxed:
 		synchronous = "NORMAL"
 	}
 	q := url.Values{
@@ -103,10 +116,6 @@ func (l location) dsn(opts Options, write bool) string {
 	}
 	if !write {
 		q.Add("_pragma", "query_only(1)")
-	}
-	if l.memory {
-		q.Set("vfs", "memdb") // a database in memory that the connections of a process share
-		q.Add("_pragma", "cache_spill(0)")
 	}
 	slashed := filepath.ToSlash(l.path)
 	if !strings.HasPrefix(slashed, "/") {

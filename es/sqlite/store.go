@@ -2,9 +2,9 @@ package sqlite
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"time"
 
@@ -21,15 +21,16 @@ type Store struct {
 	// writer has one connection. Whoever holds the queue's only slot may use it.
 	writer *handle
 	queue  *groupcommit.Queue[write, outcome]
-	// memory keeps a database in memory alive while no other connection is open.
-	memory *sql.Conn
+	// temporary is the folder to remove at the end, "" for none.
+	temporary string
 }
 
 var _ es.Store = (*Store)(nil)
 
 // Open opens the store in the file at path, creating the file where there is none
 // and bringing its schema up to date; its folder must exist. The path ":memory:"
-// gives a database in memory, which ends with [Store.Close].
+// gives a database of the store's own that ends with [Store.Close]; it behaves as
+// any other, and lives in os.TempDir without ever waiting for the disk.
 //
 // The same file may be opened any number of times, also by several processes.
 // Errors to branch on: [ErrNotDatabase], [ErrSchemaNewer], [ErrMigrationEdited],
@@ -41,7 +42,12 @@ func Open(ctx context.Context, path string, opts Options) (*Store, error) {
 	if err := errors.Join(optsErr, pathErr); err != nil {
 		return nil, fmt.Errorf("open sqlite store: %w", err)
 	}
-	s := &Store{session: session{sql: newQueries(), opts: opts}}
+	if at.path == "" {
+		if at, pathErr = temporary(); pathErr != nil {
+			return nil, fmt.Errorf("open sqlite store: %w", pathErr)
+		}
+	}
+	s := &Store{session: session{sql: newQueries(), opts: opts}, temporary: at.temporary}
 	s.queue = groupcommit.New(s.flush, groupcommit.Options{})
 	if err := s.open(ctx, at); err != nil {
 		if primary, _ := code(err); primary == sqlite3.SQLITE_NOTADB {
@@ -56,19 +62,11 @@ func (s *Store) open(ctx context.Context, at location) (err error) {
 	if s.writer, err = openHandle(at.dsn(s.opts, true), 1); err != nil {
 		return err
 	}
-	readers := s.opts.Readers
-	if at.memory {
-		readers++
-	}
-	if s.readers, err = openHandle(at.dsn(s.opts, false), readers); err != nil {
+	if s.readers, err = openHandle(at.dsn(s.opts, false), s.opts.Readers); err != nil {
 		return err
 	}
 	s.session.db = s.readers
-	if at.memory {
-		if s.memory, err = s.readers.db.Conn(ctx); err != nil {
-			return err
-		}
-	} else if err := s.writer.useWAL(ctx, s.opts.BusyTimeout); err != nil {
+	if err := s.writer.useWAL(ctx, s.opts.BusyTimeout); err != nil {
 		return err
 	}
 	if err := s.writer.migrate(ctx, s.sql); err != nil {
@@ -129,13 +127,13 @@ func (s *Store) Close() error {
 // write-ahead log, which a reader cannot.
 func (s *Store) closeHandles() error {
 	var errs []error
-	if s.memory != nil {
-		errs = append(errs, s.memory.Close())
-	}
 	for _, h := range []*handle{s.readers, s.writer} {
 		if h != nil {
 			errs = append(errs, h.close())
 		}
+	}
+	if s.temporary != "" {
+		errs = append(errs, os.RemoveAll(s.temporary))
 	}
 	return errors.Join(errs...)
 }

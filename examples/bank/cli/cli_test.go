@@ -9,6 +9,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -244,16 +246,30 @@ func TestWrongUsageIsExplained(t *testing.T) {
 func TestAnInterruptedImportSaysHowToGoOn(t *testing.T) {
 	t.Parallel()
 	s := newSession(t)
-	s.ok("import", file(t, small)) // so that the store is there
-	reader, err := os.Open(os.DevNull)
-	if err != nil {
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	defer reader.Close()
 	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	o := run(ctx, "import", "--store", s.store, file(t, small))
-	if o.code != 1 || o.stdout != "" || strings.Count(o.stderr, "bank: ") != 1 {
+	var wg sync.WaitGroup
+	wg.Go(func() { // the import cannot end before the interruption
+		defer cancel()
+		w, err := os.OpenFile(pipe, os.O_WRONLY, 0)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer w.Close()
+		_, err = w.WriteString(small)
+		cancel()
+		if _, err2 := w.WriteString("4;7;930206;PRIJEM;VKLAD;1.00;1.00;;;\n"); err != nil || err2 != nil {
+			t.Error(err, err2)
+		}
+	})
+	o := run(ctx, "import", "--store", s.store, pipe)
+	wg.Wait()
+	message := regexp.MustCompile(`bank: interrupted: \d rows were imported, 0 were there already; run the import again to go on\n`)
+	if o.code != 1 || o.stdout != "" || !message.MatchString(o.stderr) {
 		t.Errorf("exit %d, stdout %q, stderr %q", o.code, o.stdout, o.stderr)
 	}
 }
