@@ -183,12 +183,14 @@ func testTxLockAlone(t *testing.T, b Backend) {
 
 // Row B79.
 func testTxAfterCommit(t *testing.T, b Backend) {
-	ran := 0
+	ran, e := 0, event(1)
 	err := b.InTx(t.Context(), func(tx es.Tx) error {
 		tx.AfterCommit(func() {
 			ran++
-			wantIDs(t, b.Store, stream) // visible to everybody, no lock held
+			wantIDs(t, b.Store, stream, e)                        // visible to everybody
+			mustAppend(t, b.Store, stream, es.Exact(1), event(2)) // no lock held
 		})
+		mustAppend(t, tx, stream, es.NoStream, e)
 		if ran != 0 {
 			t.Error("ran before the commit")
 		}

@@ -3,7 +3,6 @@ package sqlite_test
 import (
 	"fmt"
 	"math/rand/v2"
-	"path/filepath"
 	"strconv"
 	"sync/atomic"
 	"testing"
@@ -11,20 +10,6 @@ import (
 	"github.com/peatlog/peat/es"
 	"github.com/peatlog/peat/es/sqlite"
 )
-
-func openFile(t testing.TB, opts sqlite.Options) *sqlite.Store {
-	t.Helper()
-	s, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "test.db"), opts)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return s
-}
 
 func deposited(n int) es.EventData {
 	return es.EventData{Type: "account.deposited", Data: fmt.Appendf(nil, `{"amount":%d,"currency":"CZK","note":"a payment"}`, n)}
@@ -35,7 +20,7 @@ func deposited(n int) es.EventData {
 func BenchmarkCommand(b *testing.B) {
 	for _, goroutines := range []int{1, 16, 64} {
 		b.Run(strconv.Itoa(goroutines), func(b *testing.B) {
-			s := openFile(b, sqlite.Options{})
+			s := openStore(b, tempFile(b), sqlite.Options{})
 			const accounts = 1000
 			seed := make([]es.EventData, 15)
 			for i := range seed {
@@ -84,7 +69,7 @@ func BenchmarkCommand(b *testing.B) {
 func BenchmarkAppend(b *testing.B) {
 	for _, n := range []int{1, 5, 31, 100, 1000} {
 		b.Run(strconv.Itoa(n), func(b *testing.B) {
-			s := openFile(b, sqlite.Options{})
+			s := openStore(b, tempFile(b), sqlite.Options{})
 			events := make([]es.EventData, n)
 			for i := range events {
 				events[i] = deposited(i)

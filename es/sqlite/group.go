@@ -62,18 +62,15 @@ func (s *Store) write(ctx context.Context, w write) (es.AppendResult, error) {
 	return o.result, o.err
 }
 
-// errPatience ends the context of a call that has waited BusyTimeout for the writer.
-var errPatience = errors.New("waited for the write lock for the whole BusyTimeout")
-
 // patience bounds how long a call waits for the writer.
 func (s *Store) patience(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeoutCause(ctx, s.opts.BusyTimeout, errPatience)
+	return context.WithTimeout(ctx, s.opts.BusyTimeout)
 }
 
 // waitError is the error of a wait under patience, for the caller with context ctx.
 func waitError(ctx context.Context, err error) error {
 	if ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) {
-		return fmt.Errorf("%w: %w", es.ErrBusy, errPatience)
+		return fmt.Errorf("%w: somebody else kept the write lock for the whole BusyTimeout", es.ErrBusy)
 	}
 	return statementError(err)
 }
@@ -81,18 +78,19 @@ func waitError(ctx context.Context, err error) error {
 // flush writes one batch. The batch is taken when the write lock is there already,
 // so that whoever gives up waiting for it is withdrawn.
 func (s *Store) flush(ctx context.Context, take groupcommit.Take[write]) ([]outcome, error) {
-	tx, err := s.begin(ctx)
+	waiting, ctx := ctx, context.WithoutCancel(ctx)
+	tx, end, err := s.begin(waiting, ctx)
 	if err != nil {
 		return nil, err
 	}
-	ctx = context.WithoutCancel(ctx)
+	defer end()
 	batch := take(nil)
 	outcomes, err := s.writeBatch(ctx, tx, batch)
 	if err == nil {
 		return outcomes, nil
 	}
-	if len(batch) == 1 {
-		return []outcome{{err: err}}, nil
+	if len(batch) == 1 || errors.Is(err, es.ErrOutcomeUnknown) {
+		return nil, err
 	}
 	for i := range batch {
 		outcomes[i] = s.writeAlone(ctx, batch[i])
@@ -100,22 +98,27 @@ func (s *Store) flush(ctx context.Context, take groupcommit.Take[write]) ([]outc
 	return outcomes, nil
 }
 
-// begin starts a write transaction. It waits for the lock as long as ctx lasts;
-// the transaction itself does not end with ctx.
-func (s *Store) begin(ctx context.Context) (*sql.Tx, error) {
+// begin starts a write transaction that ends with lasting, or with the function
+// that it returns. It waits for the lock as long as waiting lasts; once there, the
+// transaction does not end with waiting.
+func (s *Store) begin(waiting, lasting context.Context) (*sql.Tx, context.CancelFunc, error) {
 	if s.writer.closed.Load() {
-		return nil, ErrClosed
+		return nil, nil, ErrClosed
 	}
-	detached, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	stop := context.AfterFunc(ctx, cancel)
-	tx, err := s.writer.db.BeginTx(detached, nil)
-	if !stop() { // ctx has ended, and the transaction with it
+	lasting, end := context.WithCancel(lasting)
+	stop := context.AfterFunc(waiting, end)
+	tx, err := s.writer.db.BeginTx(lasting, nil)
+	if !stop() {
 		if err == nil {
 			_ = tx.Rollback()
 		}
-		return nil, ctx.Err()
+		err = waiting.Err()
 	}
-	return tx, err
+	if err != nil {
+		end()
+		return nil, nil, err
+	}
+	return tx, end, nil
 }
 
 // writeBatch writes all of the batch and commits, or nothing.
@@ -138,10 +141,11 @@ func (s *Store) writeBatch(ctx context.Context, tx *sql.Tx, batch []write) ([]ou
 // writeAlone writes what was in a batch that failed, so that only those fail whose
 // fault it was.
 func (s *Store) writeAlone(ctx context.Context, w write) outcome {
-	tx, err := s.begin(ctx)
+	tx, end, err := s.begin(ctx, ctx)
 	if err != nil {
 		return outcome{err: statementError(err)}
 	}
+	defer end()
 	outcomes, err := s.writeBatch(ctx, tx, []write{w})
 	if err != nil {
 		return outcome{err: err}

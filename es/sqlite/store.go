@@ -109,6 +109,7 @@ func (s *Store) Close() error {
 	if s.writer.closed.Swap(true) {
 		return nil
 	}
+	s.readers.closed.Store(true)
 	ctx, cancel := context.WithTimeout(context.Background(), s.opts.BusyTimeout)
 	defer cancel()
 	release, err := s.queue.Exclusive(ctx)

@@ -49,13 +49,11 @@ func (s *Store) inTx(ctx context.Context, t *Tx, f func(tx *Tx) error) error {
 		return fmt.Errorf("begin: %w", waitError(ctx, err))
 	}
 	defer release()
-	if s.writer.closed.Load() {
-		return fmt.Errorf("begin: %w", ErrClosed)
-	}
-	tx, err := s.writer.db.BeginTx(ctx, nil)
+	tx, end, err := s.begin(waiting, ctx)
 	if err != nil {
-		return fmt.Errorf("begin: %w", statementError(err))
+		return fmt.Errorf("begin: %w", waitError(ctx, err))
 	}
+	defer end()
 	// Without effect after a commit. When ctx ends, database/sql has done it, or
 	// is about to, and the connection is not used before.
 	defer tx.Rollback() //nolint:errcheck // see above

@@ -206,6 +206,7 @@ $$;
 -- the transaction ends, and answers its version.
 CREATE FUNCTION {schema}.lock_stream(p_stream_id text) RETURNS bigint
 LANGUAGE plpgsql VOLATILE
+SET enable_seqscan = off
 AS $$
 BEGIN
     INSERT INTO {schema}.streams AS s (stream_id, category, version, last_xid, last_epoch)

@@ -1,0 +1,56 @@
+package sqlite_test
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/peatlog/peat/es"
+	"github.com/peatlog/peat/es/sqlite"
+)
+
+// Every read is served by an index in the order that it has, whatever the
+// statistics of the file say: nothing is scanned or sorted.
+func TestReadsNeverScanOrSort(t *testing.T) {
+	t.Parallel()
+	path := tempFile(t)
+	s := openStore(t, path, sqlite.Options{})
+	for i := range 200 {
+		mustAppend(t, s, es.StreamID{Category: "test", Key: fmt.Sprint(i % 3)}, es.Any, noted())
+	}
+	db := openSQL(t, path)
+	check := func(name string) {
+		t.Helper()
+		text, err := os.ReadFile("sql/" + name + ".sql")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for bound, order := range map[string]string{">=": "ASC", "<=": "DESC"} {
+			rows, err := db.QueryContext(t.Context(),
+				"EXPLAIN QUERY PLAN "+strings.NewReplacer("{bound}", bound, "{order}", order).Replace(string(text)), 1, 2, 3, 4, 5)
+			if err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			for rows.Next() {
+				var step string
+				var none int
+				if err := rows.Scan(&none, &none, &none, &step); err != nil {
+					t.Fatal(err)
+				}
+				if strings.HasPrefix(step, "SCAN") && !strings.HasPrefix(step, "SCAN CONSTANT") || strings.Contains(step, "TEMP B-TREE") {
+					t.Errorf("%s, %s: %s", name, order, step)
+				}
+			}
+			if err := rows.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for _, statistics := range []string{"SELECT 1", "ANALYZE"} {
+		execSQL(t, db, statistics)
+		for _, name := range []string{"read_stream", "read_all", "read_category", "read_snapshot", "stream_head", "find_append", "lock_stream"} {
+			check(name)
+		}
+	}
+}
