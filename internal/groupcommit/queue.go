@@ -92,20 +92,23 @@ func (q *Queue[T, R]) Do(ctx context.Context, request T) (R, error) {
 	q.mu.Lock()
 	q.waiting = append(q.waiting, c)
 	q.mu.Unlock()
-	for {
+	for !q.isTaken(c) {
 		select {
 		case <-c.done:
-			return c.result, c.err
 		case q.slots <- struct{}{}:
-			q.lead(ctx, c)
+			if q.isTaken(c) { // by a flush that is still under way
+				<-q.slots
+			} else {
+				q.lead(ctx, c)
+			}
 		case <-ctx.Done():
 			if q.withdraw(c) {
 				return c.result, ctx.Err()
 			}
-			<-c.done
-			return c.result, c.err
 		}
 	}
+	<-c.done
+	return c.result, c.err
 }
 
 // Exclusive waits for a free flusher and keeps it idle until release is called:
@@ -140,10 +143,6 @@ func (q *Queue[T, R]) lead(ctx context.Context, leader *call[T, R]) {
 		// Only now: else the slot could fall to somebody who waits no more.
 		<-q.slots
 	}()
-	if q.isTaken(leader) { // by a flush that ended, or is under way, meanwhile
-		err = nil
-		return
-	}
 	results, err = q.flush(ctx, func(admit func(T) bool) []T {
 		batch = q.take(admit)
 		requests := make([]T, len(batch))

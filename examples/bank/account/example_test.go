@@ -17,12 +17,12 @@ func Example() {
 	if err != nil {
 		panic(err)
 	}
-	defer os.RemoveAll(folder)
+	defer func() { _ = os.RemoveAll(folder) }()
 	store, err := sqlite.Open(ctx, filepath.Join(folder, "bank.db"), sqlite.Options{})
 	if err != nil {
 		panic(err)
 	}
-	defer store.Close()
+	defer func() { _ = store.Close() }()
 	accounts := account.NewRepository(store)
 	inTx := func(ctx context.Context, f func(es.Tx) error) error {
 		return store.InTx(ctx, func(tx *sqlite.Tx) error { return f(tx) })

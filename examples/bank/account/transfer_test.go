@@ -3,9 +3,9 @@ package account_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"testing"
 
@@ -25,6 +25,7 @@ type bank struct {
 
 // onBothStores runs a test on SQLite and on PostgreSQL.
 func onBothStores(t *testing.T, test func(t *testing.T, b bank)) {
+	t.Helper()
 	t.Run("sqlite", func(t *testing.T) {
 		t.Parallel()
 		store, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "bank.db"), sqlite.Options{})
@@ -76,9 +77,10 @@ func (b bank) balance(t *testing.T, id string) money.Amount {
 func TestConcurrentTransfersKeepTheTotal(t *testing.T) {
 	t.Parallel()
 	onBothStores(t, func(t *testing.T, b bank) {
+		t.Helper()
 		const accounts, workers, transfers = 4, 16, 20
 		for i := range accounts {
-			b.openWith(t, fmt.Sprint(i), 100)
+			b.openWith(t, strconv.Itoa(i), 100)
 		}
 		var wg sync.WaitGroup
 		for range workers {
@@ -86,7 +88,7 @@ func TestConcurrentTransfersKeepTheTotal(t *testing.T) {
 				for range transfers {
 					from := rand.N(accounts)
 					to := (from + 1 + rand.N(accounts-1)) % accounts // any other one
-					err := account.Transfer(t.Context(), b.accounts, b.inTx, fmt.Sprint(from), fmt.Sprint(to), rand.N(money.Amount(60))+1)
+					err := account.Transfer(t.Context(), b.accounts, b.inTx, strconv.Itoa(from), strconv.Itoa(to), rand.N(money.Amount(60))+1)
 					if err != nil && !errors.Is(err, account.ErrInsufficientFunds) {
 						t.Errorf("transfer: %v", err)
 					}
@@ -96,7 +98,7 @@ func TestConcurrentTransfersKeepTheTotal(t *testing.T) {
 		wg.Wait()
 		total := money.Amount(0)
 		for i := range accounts {
-			balance := b.balance(t, fmt.Sprint(i))
+			balance := b.balance(t, strconv.Itoa(i))
 			if balance < 0 {
 				t.Errorf("account %d is overdrawn: %v", i, balance)
 			}
@@ -111,6 +113,7 @@ func TestConcurrentTransfersKeepTheTotal(t *testing.T) {
 func TestARefusedTransferMovesNothing(t *testing.T) {
 	t.Parallel()
 	onBothStores(t, func(t *testing.T, b bank) {
+		t.Helper()
 		b.openWith(t, "a", 100)
 		b.openWith(t, "b", 100)
 		for name, c := range map[string]struct {
@@ -142,6 +145,7 @@ func TestARefusedTransferMovesNothing(t *testing.T) {
 func TestATransferWithACommandIDLandsOnce(t *testing.T) {
 	t.Parallel()
 	onBothStores(t, func(t *testing.T, b bank) {
+		t.Helper()
 		b.openWith(t, "a", 100)
 		b.openWith(t, "b", 0)
 		ctx := es.WithCommandID(t.Context(), "transfer-1")

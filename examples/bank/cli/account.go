@@ -31,8 +31,10 @@ func (c *accountCmd) Run(ctx context.Context, p *Program) error {
 	if err != nil {
 		return fmt.Errorf("account %s: %w", c.ID, err)
 	}
+	if err := p.printState(c.ID, root.State(), root.Version()); err != nil {
+		return err
+	}
 	out := tabwriter.NewWriter(p.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
-	printState(p.Stdout, c.ID, root.State(), root.Version())
 	opts := es.ReadOptions{Backward: true, Limit: c.Last}
 	for rec, err := range b.store.ReadStream(ctx, root.Stream(), opts) {
 		if err != nil {
@@ -42,27 +44,30 @@ func (c *accountCmd) Run(ctx context.Context, p *Program) error {
 		if err != nil {
 			return err
 		}
-		printEvent(out, env)
+		if err := printEvent(out, env); err != nil {
+			return err
+		}
 	}
 	return out.Flush()
 }
 
-func printState(w io.Writer, id string, a *account.Account, version int64) {
+func (p *Program) printState(id string, a *account.Account, version int64) error {
 	holder := a.Holder
 	if holder == "" {
 		holder = "unknown, the ledger names none"
 	}
-	fmt.Fprintf(w, "Account %s\n", id)
-	fmt.Fprintf(w, "  holder     %s\n", holder)
-	fmt.Fprintf(w, "  status     %s\n", a.Status)
-	fmt.Fprintf(w, "  balance    %s\n", grouped(a.Balance))
-	fmt.Fprintf(w, "  overdraft  %s\n", grouped(a.Overdraft))
-	fmt.Fprintf(w, "  events     %d, newest first:\n", version)
+	return p.printf(`Account %s
+  holder     %s
+  status     %s
+  balance    %s
+  overdraft  %s
+  events     %d, newest first:
+`, id, holder, a.Status, grouped(a.Balance), grouped(a.Overdraft), version)
 }
 
 // printEvent prints one line of columns: number, day, amount, printed balance,
 // and what happened.
-func printEvent(w io.Writer, env es.Envelope[account.Event]) {
+func printEvent(w io.Writer, env es.Envelope[account.Event]) error {
 	day, change, printed := env.RecordedAt.Local().Format("2006-01-02"), "", ""
 	if m, ok := env.Event.(account.Movement); ok {
 		change = signed(m.Change())
@@ -74,7 +79,8 @@ func printEvent(w io.Writer, env es.Envelope[account.Event]) {
 	if env.Metadata.Actor != "" {
 		text += ", by " + env.Metadata.Actor
 	}
-	fmt.Fprintf(w, "%d\t%s\t%s\t%s\t  %s\n", env.Version, day, change, printed, text)
+	_, err := fmt.Fprintf(w, "%d\t%s\t%s\t%s\t  %s\n", env.Version, day, change, printed, text)
+	return err
 }
 
 // describe says in words what happened.

@@ -62,8 +62,19 @@ func (p *Program) Run(ctx context.Context, args []string) int {
 // fail prints an error as one line and returns the exit code.
 func (p *Program) fail(err error) int {
 	lines := strings.FieldsFunc(err.Error(), func(r rune) bool { return r == '\n' || r == '\t' })
-	fmt.Fprintf(p.Stderr, "bank: %s%s\n", strings.Join(lines, " "), advice(err))
+	p.tell("bank: %s%s\n", strings.Join(lines, " "), advice(err))
 	return 1
+}
+
+// printf prints a result.
+func (p *Program) printf(format string, args ...any) error {
+	_, err := fmt.Fprintf(p.Stdout, format, args...)
+	return err
+}
+
+// tell says what is not a result. Nobody could be told that it failed.
+func (p *Program) tell(format string, args ...any) {
+	_, _ = fmt.Fprintf(p.Stderr, format, args...)
 }
 
 // negative returns the first argument that is a negative number, "" if none is.

@@ -59,6 +59,7 @@ type session struct {
 }
 
 func newSession(t *testing.T) session {
+	t.Helper()
 	return session{t: t, store: "sqlite:" + filepath.Join(t.TempDir(), "bank.db")}
 }
 
@@ -250,25 +251,30 @@ func TestAnInterruptedImportSaysHowToGoOn(t *testing.T) {
 	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
 		t.Fatal(err)
 	}
+	// More than a pipe holds: it is written once the import is under way.
+	text := header + strings.Repeat("1;7;930101;PRIJEM;VKLAD;1.00;1.00;;;\n", 8000)
 	ctx, cancel := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
-	wg.Go(func() { // the import cannot end before the interruption
+	wg.Go(func() {
 		defer cancel()
 		w, err := os.OpenFile(pipe, os.O_WRONLY, 0)
 		if err != nil {
 			t.Error(err)
 			return
 		}
-		defer w.Close()
-		_, err = w.WriteString(small)
-		cancel()
-		if _, err2 := w.WriteString("4;7;930206;PRIJEM;VKLAD;1.00;1.00;;;\n"); err != nil || err2 != nil {
-			t.Error(err, err2)
+		defer func() { _ = w.Close() }()
+		_, err = w.WriteString(text)
+		if err != nil {
+			t.Error(err)
 		}
+		cancel()
+		// One more, so that it cannot have come to the end before. By now it
+		// may have stopped reading, too.
+		_, _ = w.WriteString("2;7;930101;PRIJEM;VKLAD;1.00;1.00;;;\n")
 	})
 	o := run(ctx, "import", "--store", s.store, pipe)
 	wg.Wait()
-	message := regexp.MustCompile(`bank: interrupted: \d rows were imported, 0 were there already; run the import again to go on\n`)
+	message := regexp.MustCompile(`bank: interrupted: 1 rows were imported, [0-9,]+ were there already; run the import again to go on\n`)
 	if o.code != 1 || o.stdout != "" || !message.MatchString(o.stderr) {
 		t.Errorf("exit %d, stdout %q, stderr %q", o.code, o.stdout, o.stderr)
 	}

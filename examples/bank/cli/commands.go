@@ -129,8 +129,3 @@ func onBehalfOfUser(ctx context.Context) context.Context {
 	}
 	return es.WithMetadata(ctx, es.Metadata{Actor: actor})
 }
-
-func (p *Program) printf(format string, args ...any) error {
-	_, err := fmt.Fprintf(p.Stdout, format, args...)
-	return err
-}

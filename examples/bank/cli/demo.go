@@ -58,10 +58,14 @@ Try next:
 
 // firstAccount returns an account that is in the shipped statement.
 func (p *Program) firstAccount() string {
-	for row := range ledger.Read(p.StatementName, bytes.NewReader(p.Statement)) {
-		return row.Account
+	account := ""
+	for row, err := range ledger.Read(p.StatementName, bytes.NewReader(p.Statement)) {
+		if err == nil {
+			account = row.Account
+		}
+		break
 	}
-	return ""
+	return account
 }
 
 // programName is how the user started the program.

@@ -77,7 +77,6 @@ func (p *Program) withProgress(file *os.File) (input io.Reader, finish func()) {
 	}
 	bar := progressbar.NewOptions64(size,
 		progressbar.OptionSetWriter(terminal), progressbar.OptionSetDescription("importing"),
-		progressbar.OptionShowBytes(true), progressbar.OptionThrottle(100*time.Millisecond),
-		progressbar.OptionClearOnFinish())
+		progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionClearOnFinish())
 	return io.TeeReader(file, bar), func() { _ = bar.Finish() }
 }

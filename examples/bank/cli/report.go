@@ -48,16 +48,21 @@ const maxShown = 10
 // printText prints the summary for people.
 func (s summary) printText(w io.Writer) error {
 	rows := s.Appended + s.Duplicates
-	fmt.Fprintf(w, "Imported %s rows in %.1f s (%s a second): %s new, %s duplicates.\n\n",
+	_, err := fmt.Fprintf(w, `Imported %s rows in %.1f s (%s a second): %s new, %s duplicates.
+
+The ledger in the store has %s transactions on %s accounts.
+  credited     %15s
+  debited      %15s
+
+Its %s account-days against the balances that the bank printed:
+  exact        %15s
+  within 0.10  %15s  (the bank rounds)
+  off          %15s
+`,
 		count(rows), s.elapsed.Seconds(), count(int(float64(rows)/max(s.elapsed.Seconds(), 0.001))),
-		count(s.Appended), count(s.Duplicates))
-	fmt.Fprintf(w, "The ledger in the store has %s transactions on %s accounts.\n", count(s.Transactions), count(s.Accounts))
-	fmt.Fprintf(w, "  credited     %15s\n", grouped(s.Credited))
-	fmt.Fprintf(w, "  debited      %15s\n\n", grouped(s.Debited))
-	fmt.Fprintf(w, "Its %s account-days against the balances that the bank printed:\n", count(s.AccountDays))
-	fmt.Fprintf(w, "  exact        %15s\n", count(s.Exact))
-	fmt.Fprintf(w, "  within 0.10  %15s  (the bank rounds)\n", count(s.Rounded))
-	_, err := fmt.Fprintf(w, "  off          %15s\n", count(len(s.Off)))
+		count(s.Appended), count(s.Duplicates),
+		count(s.Transactions), count(s.Accounts), grouped(s.Credited), grouped(s.Debited),
+		count(s.AccountDays), count(s.Exact), count(s.Rounded), count(len(s.Off)))
 	for _, d := range s.Off[:min(len(s.Off), maxShown)] {
 		_, err = fmt.Fprintf(w, "    account %s on %s: computed %s, printed %s\n", d.Account, d.Date, grouped(d.Computed), grouped(d.Printed))
 	}

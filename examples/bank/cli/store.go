@@ -31,7 +31,7 @@ type bank struct {
 	close    func()
 }
 
-// postgresConnections is enough for the workers of an import.
+// postgresConnections is one for each worker of an import.
 const postgresConnections = 32
 
 // open opens the store and tells the user which one it is.
@@ -58,7 +58,7 @@ func (p *Program) open(ctx context.Context, flag storeFlag) (*bank, error) {
 	if err != nil {
 		return nil, fmt.Errorf("store %s: %w", redacted(address), err)
 	}
-	fmt.Fprintf(p.Stderr, "store: %s\n", redacted(address))
+	p.tell("store: %s\n", redacted(address))
 	b.accounts = account.NewRepository(b.store)
 	return b, nil
 }

@@ -3,7 +3,7 @@ package ledger
 import (
 	"cmp"
 	"context"
-	"hash/maphash"
+	"hash/fnv"
 	"iter"
 	"strconv"
 	"sync"
@@ -40,13 +40,13 @@ const queueLength = 16
 // which rows are missing is not certain then.
 func Import(ctx context.Context, repo *account.Repository, rows iter.Seq2[Row, error], opts Options) (Result, error) {
 	imp := &importer{repo: repo, failed: make(chan struct{})}
-	queues := make([]chan Row, max(cmp.Or(opts.Workers, 64), 1))
+	queues := make([]chan Row, max(cmp.Or(opts.Workers, 32), 1))
 	var workers sync.WaitGroup
 	for i := range queues {
 		queues[i] = make(chan Row, queueLength)
 		workers.Go(func() { imp.work(ctx, queues[i]) })
 	}
-	err := imp.distribute(ctx, rows, queues)
+	err := imp.distribute(rows, queues)
 	for _, queue := range queues {
 		close(queue)
 	}
@@ -69,23 +69,26 @@ type importer struct {
 }
 
 // distribute hands each row to the worker of its account, until there are no
-// more or one cannot be read or posted.
-func (imp *importer) distribute(ctx context.Context, rows iter.Seq2[Row, error], queues []chan Row) error {
-	seed := maphash.MakeSeed()
+// more or one cannot be read or posted. A cancelled context shows as the latter.
+func (imp *importer) distribute(rows iter.Seq2[Row, error], queues []chan Row) error {
 	for row, err := range rows {
 		if err != nil {
 			return err
 		}
-		queue := queues[maphash.String(seed, row.Account)%uint64(len(queues))]
 		select {
-		case queue <- row:
+		case queues[shard(row.Account, len(queues))] <- row:
 		case <-imp.failed:
 			return nil
-		case <-ctx.Done():
-			return &LineError{File: row.File, Line: row.Line, Err: context.Cause(ctx)}
 		}
 	}
 	return nil
+}
+
+// shard tells which of n workers an account belongs to, always the same one.
+func shard(account string, n int) int {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(account)) // never fails
+	return int(h.Sum32() % uint32(n))
 }
 
 // work posts the rows of one queue. After a failure it leaves the rest, all of
@@ -101,9 +104,6 @@ func (imp *importer) work(ctx context.Context, queue <-chan Row) {
 
 // post executes the command of one row and tells whether it had landed before.
 func (imp *importer) post(ctx context.Context, row Row) (duplicate bool, err error) {
-	if err := ctx.Err(); err != nil {
-		return false, context.Cause(ctx)
-	}
 	transaction := row.Posting.Posted().Transaction
 	ctx = es.WithCommandID(ctx, "ledger/"+strconv.FormatInt(transaction, 10))
 	root, err := imp.repo.Execute(ctx, row.Account, func(a *account.Account) ([]account.Event, error) {

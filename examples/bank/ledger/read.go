@@ -56,7 +56,7 @@ func Read(name string, file io.Reader) iter.Seq2[Row, error] {
 				return
 			}
 		}
-		if err != io.EOF {
+		if !errors.Is(err, io.EOF) {
 			yield(Row{}, &LineError{File: name, Line: max(r.line, 1), Err: err})
 		}
 	}
@@ -81,7 +81,7 @@ func newReader(name string, file io.Reader) (*reader, error) {
 	r.lines.ReuseRecord = true
 	r.lines.FieldsPerRecord = -1 // row says better what is wrong
 	switch first, err := r.fields(); {
-	case err == io.EOF:
+	case errors.Is(err, io.EOF):
 		return r, errors.New("the file is empty")
 	case err != nil:
 		return r, err
@@ -111,7 +111,7 @@ func (r *reader) fields() ([]string, error) {
 		r.line = syntax.StartLine
 		return nil, syntax.Err // without the line, which it would repeat
 	}
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		return nil, err
 	}
 	if err != nil {
@@ -124,7 +124,7 @@ func (r *reader) fields() ([]string, error) {
 
 // inWords puts the one error into words that says nothing to a user.
 func inWords(err error) error {
-	if err == io.ErrUnexpectedEOF {
+	if errors.Is(err, io.ErrUnexpectedEOF) {
 		return errors.New("the file ends in the middle; is it complete?")
 	}
 	return err
@@ -132,9 +132,9 @@ func inWords(err error) error {
 
 // plain unzips what is gzipped, by its first bytes rather than its name.
 func plain(file io.Reader) (io.Reader, error) {
-	buffered := bufio.NewReaderSize(file, 1<<16)
+	buffered := bufio.NewReader(file)
 	magic, err := buffered.Peek(2)
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, err
 	}
 	if !bytes.Equal(magic, []byte{0x1f, 0x8b}) {

@@ -47,7 +47,7 @@ func TestParseRefuses(t *testing.T) {
 		"1.-5":                  money.ErrSyntax,
 		"1,234.00":              money.ErrSyntax,
 		"1e3":                   money.ErrSyntax,
-		" 5":                    money.ErrSyntax,
+		"5\t":                   money.ErrSyntax,
 		"٣":                     money.ErrSyntax,
 		"NaN":                   money.ErrSyntax,
 		"92233720368547758.08":  money.ErrRange,
