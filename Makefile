@@ -7,24 +7,27 @@ GOVULNCHECK   ?= $(GO) run golang.org/x/vuln/cmd/govulncheck@v1.9.0
 POSTGRES      ?= 18
 FUZZTIME      ?= 30s
 
-.PHONY: help check test test-default test-postgres lint fmt tidy vet vuln fuzz cover run
+.PHONY: help check test test-default test-plain test-postgres lint fmt tidy vet vuln fuzz cover run
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 check: tidy vet lint test vuln ## what CI runs
 
-test: test-default test-postgres ## all tests with the race detector, on the machine's PostgreSQL and on the versions in POSTGRES
+test: test-default test-plain test-postgres ## all tests with -race, the slow ones without, PostgreSQL's on the versions in POSTGRES too
 
 test-default: ## all tests, on the machine's PostgreSQL or a downloaded one
 	$(GO) test -race -timeout 20m ./...
+
+test-plain: ## the tests that take minutes under the race detector, without it
+	$(GO) test -timeout 20m ./examples/bank/ledger/...
 
 test-postgres: ## the tests that use PostgreSQL, on each version in POSTGRES
 	@if [ -n "$$PEAT_TEST_DATABASE_URL" ]; then \
 		echo "PEAT_TEST_DATABASE_URL is set: PostgreSQL $(POSTGRES) is not tested"; \
 	else for v in $(POSTGRES); do \
 		echo "PEAT_TEST_POSTGRES=$$v"; \
-		PEAT_TEST_POSTGRES=$$v $(GO) test -race -timeout 20m ./es/postgres/... ./aggregate/... ./examples/... || exit 1; \
+		PEAT_TEST_POSTGRES=$$v $(GO) test -race -timeout 20m ./es/postgres/... ./aggregate/... ./examples/bank/account/... || exit 1; \
 	done; fi
 
 lint: ## golangci-lint, with the explicit list of .golangci.yml

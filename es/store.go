@@ -127,3 +127,13 @@ type Tx interface {
 	// a transaction that the store merely joined, nobody knows: f never runs.
 	AfterCommit(f func())
 }
+
+// AnyTx turns the InTx method of a store, which takes a function of the store's own
+// kind of transaction, into one that takes a function of any:
+//
+//	inTx := es.AnyTx(store.InTx)
+func AnyTx[T Tx](inTx func(ctx context.Context, f func(tx T) error) error) func(ctx context.Context, f func(tx Tx) error) error {
+	return func(ctx context.Context, f func(tx Tx) error) error {
+		return inTx(ctx, func(tx T) error { return f(tx) })
+	}
+}

@@ -4,10 +4,8 @@
 package backends
 
 import (
-	"context"
 	"testing"
 
-	"github.com/peatlog/peat/es"
 	"github.com/peatlog/peat/es/estest"
 )
 
@@ -22,15 +20,5 @@ func Each(t *testing.T, test func(t *testing.T, b estest.Backend)) {
 			t.Parallel()
 			test(t, open(t))
 		})
-	}
-}
-
-// txFunc is what InTx of a store takes, for its own kind of transaction.
-type txFunc[T es.Tx] func(ctx context.Context, f func(tx T) error) error
-
-// anyTx makes it take any kind.
-func anyTx[T es.Tx](inTx txFunc[T]) func(context.Context, func(es.Tx) error) error {
-	return func(ctx context.Context, f func(es.Tx) error) error {
-		return inTx(ctx, func(tx T) error { return f(tx) })
 	}
 }

@@ -55,7 +55,7 @@ func (p *Postgres) Table(name string) string {
 func (p *Postgres) Backend() estest.Backend {
 	return estest.Backend{
 		Store:  p.Store,
-		InTx:   anyTx(p.Store.InTx),
+		InTx:   es.AnyTx(p.Store.InTx),
 		Reopen: func(ctx context.Context) (es.Store, error) { return p.reopen(ctx) },
 		DeleteEvent: func(ctx context.Context, stream es.StreamID, version int64) error {
 			p.damaged = true

@@ -45,7 +45,7 @@ func NewSQLite(t testing.TB) *SQLite {
 func (s *SQLite) Backend() estest.Backend {
 	return estest.Backend{
 		Store:  s.Store,
-		InTx:   anyTx(s.Store.InTx),
+		InTx:   es.AnyTx(s.Store.InTx),
 		Reopen: s.reopen,
 		DeleteEvent: func(ctx context.Context, stream es.StreamID, version int64) error {
 			s.damaged = true

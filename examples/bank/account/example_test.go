@@ -24,9 +24,7 @@ func Example() {
 	}
 	defer func() { _ = store.Close() }()
 	accounts := account.NewRepository(store)
-	inTx := func(ctx context.Context, f func(es.Tx) error) error {
-		return store.InTx(ctx, func(tx *sqlite.Tx) error { return f(tx) })
-	}
+	inTx := es.AnyTx(store.InTx)
 
 	for _, name := range []string{"ann", "bob"} {
 		_, err := accounts.Execute(ctx, name, func(a *account.Account) ([]account.Event, error) {

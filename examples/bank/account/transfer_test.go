@@ -1,20 +1,17 @@
 package account_test
 
 import (
-	"context"
 	"errors"
 	"math/rand/v2"
-	"path/filepath"
 	"strconv"
 	"sync"
 	"testing"
 
 	"github.com/peatlog/peat/es"
-	"github.com/peatlog/peat/es/postgres"
-	"github.com/peatlog/peat/es/sqlite"
+	"github.com/peatlog/peat/es/estest"
 	"github.com/peatlog/peat/examples/bank/account"
 	"github.com/peatlog/peat/examples/bank/money"
-	"github.com/peatlog/peat/internal/pgtest"
+	"github.com/peatlog/peat/internal/backends"
 )
 
 // bank is a store with its way to open a transaction.
@@ -26,30 +23,9 @@ type bank struct {
 // onBothStores runs a test on SQLite and on PostgreSQL.
 func onBothStores(t *testing.T, test func(t *testing.T, b bank)) {
 	t.Helper()
-	t.Run("sqlite", func(t *testing.T) {
-		t.Parallel()
-		store, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "bank.db"), sqlite.Options{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = store.Close() })
-		test(t, bank{account.NewRepository(store), func(ctx context.Context, f func(es.Tx) error) error {
-			return store.InTx(ctx, func(tx *sqlite.Tx) error { return f(tx) })
-		}})
-	})
-	t.Run("postgres", func(t *testing.T) {
-		t.Parallel()
-		schema, pool := pgtest.NewSchema(t), pgtest.NewPool(t)
-		if err := postgres.Migrate(t.Context(), pool, postgres.Options{Schema: schema}); err != nil {
-			t.Fatal(err)
-		}
-		store, err := postgres.Open(t.Context(), pool, postgres.Options{Schema: schema})
-		if err != nil {
-			t.Fatal(err)
-		}
-		test(t, bank{account.NewRepository(store), func(ctx context.Context, f func(es.Tx) error) error {
-			return store.InTx(ctx, func(tx *postgres.Tx) error { return f(tx) })
-		}})
+	backends.Each(t, func(t *testing.T, b estest.Backend) {
+		t.Helper()
+		test(t, bank{account.NewRepository(b.Store), b.InTx})
 	})
 }
 

@@ -70,9 +70,7 @@ func openSQLite(ctx context.Context, path string) (*bank, error) {
 	}
 	return &bank{
 		store: store,
-		inTx: func(ctx context.Context, f func(es.Tx) error) error {
-			return store.InTx(ctx, func(tx *sqlite.Tx) error { return f(tx) })
-		},
+		inTx:  es.AnyTx(store.InTx),
 		close: func() { _ = store.Close() }, // every append is on disk when it returns
 	}, nil
 }
@@ -101,9 +99,7 @@ func openPostgres(ctx context.Context, address string) (*bank, error) {
 	}
 	return &bank{
 		store: store,
-		inTx: func(ctx context.Context, f func(es.Tx) error) error {
-			return store.InTx(ctx, func(tx *postgres.Tx) error { return f(tx) })
-		},
+		inTx:  es.AnyTx(store.InTx),
 		close: pool.Close,
 	}, nil
 }

@@ -14,11 +14,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/peatlog/peat/es"
-	"github.com/peatlog/peat/es/postgres"
 	"github.com/peatlog/peat/es/sqlite"
 	"github.com/peatlog/peat/examples/bank/account"
 	"github.com/peatlog/peat/examples/bank/ledger"
-	"github.com/peatlog/peat/internal/pgtest"
+	"github.com/peatlog/peat/internal/backends"
 )
 
 // truth is what the shipped file holds, computed independently of this program.
@@ -70,40 +69,23 @@ func reconcile(t *testing.T, store es.Store) ledger.Report {
 	return report
 }
 
-func TestTheShippedFileReconcilesAndImportsOnce(t *testing.T) {
+func TestTheShippedFileReconcilesAndImportsOnceOnPostgres(t *testing.T) {
 	t.Parallel()
-	test := func(t *testing.T, store es.Store) {
-		t.Helper()
-		repo := account.NewRepository(store)
-		for _, want := range []ledger.Result{{Appended: 28205}, {Duplicates: 28205}} {
-			got, err := ledger.Import(t.Context(), repo, shipped(t), ledger.Options{})
-			if err != nil || got != want {
-				t.Fatalf("import: %+v, %v; want %+v", got, err, want)
-			}
-			if diff := cmp.Diff(truth, reconcile(t, store)); diff != "" {
-				t.Fatalf("report (-want +got):\n%s", diff)
-			}
+	testShippedFile(t, backends.NewPostgres(t).Store)
+}
+
+func testShippedFile(t *testing.T, store es.Store) {
+	t.Helper()
+	repo := account.NewRepository(store)
+	for _, want := range []ledger.Result{{Appended: 28205}, {Duplicates: 28205}} {
+		got, err := ledger.Import(t.Context(), repo, shipped(t), ledger.Options{})
+		if err != nil || got != want {
+			t.Fatalf("import: %+v, %v; want %+v", got, err, want)
+		}
+		if diff := cmp.Diff(truth, reconcile(t, store)); diff != "" {
+			t.Fatalf("report (-want +got):\n%s", diff)
 		}
 	}
-	t.Run("sqlite", func(t *testing.T) {
-		t.Parallel()
-		if raceDetector {
-			t.Skip("with the race detector this takes minutes, as SQLite is Go code here: run go test without -race")
-		}
-		test(t, newStore(t))
-	})
-	t.Run("postgres", func(t *testing.T) {
-		t.Parallel()
-		opts, pool := postgres.Options{Schema: pgtest.NewSchema(t)}, pgtest.NewPool(t)
-		if err := postgres.Migrate(t.Context(), pool, opts); err != nil {
-			t.Fatal(err)
-		}
-		store, err := postgres.Open(t.Context(), pool, opts)
-		if err != nil {
-			t.Fatal(err)
-		}
-		test(t, store)
-	})
 }
 
 func TestAMalformedLineKeepsWhatIsBeforeIt(t *testing.T) {
