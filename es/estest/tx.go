@@ -63,7 +63,7 @@ func testTxRollback(t *testing.T, b Backend) {
 func testTxPanic(t *testing.T, b Backend) {
 	func() {
 		defer func() {
-			if p := recover(); p != any(errRefused) { //nolint:errorlint // it must come back as it is
+			if p := recover(); p != any(errRefused) {
 				t.Errorf("recovered %v, want the function's own panic", p)
 			}
 		}()

@@ -14,11 +14,14 @@ var sqlFiles embed.FS
 type queries struct {
 	schema string // quoted
 
-	append, streamVersion, lockStream                    string
-	readSnapshot, writeSnapshot                          string
-	readStream, readAll, readCategory                    bothWays
-	createMigrations, appliedMigrations, recordMigration string
-	lockMigrations, sequenceCache                        string
+	append, streamVersion, lockStream                        string
+	frontierPosition, frontierSnapshot, frontierNext, epochs string
+	loadCheckpoint, saveCheckpoint                           string
+	feed, feedStragglers, feedBackstop                       string
+	readSnapshot, writeSnapshot                              string
+	readStream, readAll, readCategory                        bothWays
+	createMigrations, appliedMigrations, recordMigration     string
+	lockMigrations, sequenceCache                            string
 }
 
 // bothWays is a statement that reads forward or backward.
@@ -48,6 +51,9 @@ func newQueries(schema string) queries {
 		}
 	}
 	q.append, q.streamVersion, q.lockStream = one("append"), one("stream_version"), one("lock_stream")
+	q.frontierPosition, q.frontierSnapshot, q.frontierNext = one("frontier_position"), one("frontier_snapshot"), one("frontier_next")
+	q.loadCheckpoint, q.saveCheckpoint = one("load_checkpoint"), one("save_checkpoint")
+	q.epochs, q.feed, q.feedStragglers, q.feedBackstop = one("epochs"), one("feed"), one("feed_stragglers"), one("feed_backstop")
 	q.readSnapshot, q.writeSnapshot = one("read_snapshot"), one("write_snapshot")
 	q.readStream, q.readAll, q.readCategory = both("read_stream"), both("read_all"), both("read_category")
 	q.createMigrations, q.appliedMigrations, q.recordMigration = one("create_migrations"), one("applied_migrations"), one("record_migration")

@@ -67,7 +67,7 @@ func (s *session) ReadAll(ctx context.Context, opts es.ReadAllOptions) iter.Seq2
 		if err != nil {
 			return page.Page{}, fmt.Errorf("read the log: %w", err)
 		}
-		p, err := collect(rows, limit)
+		p, err := collect(rows, limit, page.TargetBytes)
 		if err != nil {
 			return p, fmt.Errorf("read the log: %w", err)
 		}
@@ -75,12 +75,13 @@ func (s *session) ReadAll(ctx context.Context, opts es.ReadAllOptions) iter.Seq2
 	})
 }
 
-// collect reads a page of the log, up to page.TargetBytes of it.
-func collect(rows pgx.Rows, limit int) (page.Page, error) {
+// collect reads a page of the log of up to maxBytes of payload; a larger event
+// makes a page of its own.
+func collect(rows pgx.Rows, limit, maxBytes int) (page.Page, error) {
 	defer rows.Close()
 	var p page.Page
 	size := 0
-	for size < page.TargetBytes && rows.Next() {
+	for rows.Next() {
 		var r row
 		var stream string
 		if err := rows.Scan(append([]any{&stream, &r.Version}, r.rest()...)...); err != nil {
@@ -94,11 +95,14 @@ func collect(rows pgx.Rows, limit int) (page.Page, error) {
 		if err != nil {
 			return p, err
 		}
+		if size += len(rec.Data); size > maxBytes && len(p.Events) > 0 {
+			p.More = true
+			break
+		}
 		p.Events = append(p.Events, rec)
-		size += len(rec.Data)
 	}
 	rows.Close()
-	p.More = len(p.Events) == limit || size >= page.TargetBytes
+	p.More = p.More || len(p.Events) == limit
 	return p, rows.Err()
 }
 

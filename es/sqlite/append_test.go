@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"strings"
 	"sync"
@@ -34,27 +35,31 @@ func commits(t *testing.T, path string) int {
 	return n
 }
 
-// Cost P23.
+// Cost P23. A conflict among them costs nobody a commit of his own.
 func TestConcurrentAppendsShareACommit(t *testing.T) {
 	t.Parallel()
 	path := tempFile(t)
 	s := openStore(t, path, sqlite.Options{})
 	before := commits(t, path)
-	const writers, each = 16, 6
-	var all sync.WaitGroup
-	for i := range writers {
-		all.Go(func() {
-			for v := range int64(each) {
-				stream := es.StreamID{Category: "test", Key: fmt.Sprint(i)}
-				if _, err := s.Append(t.Context(), stream, es.Exact(v), noted()); err != nil {
-					t.Error(err)
+	const writers = 60
+	var coming, all sync.WaitGroup
+	holdLock(t, s, func() {
+		coming.Add(writers)
+		for i := range writers {
+			all.Go(func() {
+				coming.Done()
+				expected := es.Exact(int64(i % 2))
+				_, err := s.Append(t.Context(), es.StreamID{Category: "test", Key: fmt.Sprint(i)}, expected, noted())
+				if errors.Is(err, es.ErrConflict) != (i%2 == 1) {
+					t.Errorf("append expecting %v to a new stream: %v", expected, err)
 				}
-			}
-		})
-	}
+			})
+		}
+		coming.Wait()
+	})
 	all.Wait()
-	if n := commits(t, path) - before; n > writers*each/2 {
-		t.Errorf("%d appends took %d commits", writers*each, n)
+	if n := commits(t, path) - before; n > writers/4 {
+		t.Errorf("%d appends that waited together took %d commits", writers/2, n)
 	}
 }
 
@@ -152,25 +157,25 @@ func TestCancelledWaitIsWithdrawn(t *testing.T) {
 	opts := sqlite.Options{BusyTimeout: time.Hour}
 	s, other := openStore(t, path, opts), openStore(t, path, opts)
 	for _, waiting := range []*sqlite.Store{s, other} {
-		holdLock(t, s, func() {
-			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
-			defer cancel()
-			var all sync.WaitGroup
-			for range 4 {
-				all.Go(func() {
-					if _, err := waiting.Append(ctx, streamA, es.Any, noted()); !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, es.ErrBusy) {
-						t.Errorf("append: got error %v, want the context's", err)
-					}
-				})
-				all.Go(func() {
-					err := waiting.InTx(ctx, func(*sqlite.Tx) error { return nil })
-					if !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, es.ErrBusy) {
-						t.Errorf("transaction: got error %v, want the context's", err)
-					}
-				})
-			}
-			all.Wait()
-		})
+		write := map[string]func(ctx context.Context) error{
+			"append":      func(ctx context.Context) error { _, err := waiting.Append(ctx, streamA, es.Any, noted()); return err },
+			"transaction": func(ctx context.Context) error { return waiting.InTx(ctx, func(*sqlite.Tx) error { return nil }) },
+		}
+		for name, f := range write {
+			holdLock(t, s, func() {
+				ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+				defer cancel()
+				var all sync.WaitGroup
+				for range 4 {
+					all.Go(func() {
+						if err := f(ctx); !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, es.ErrBusy) {
+							t.Errorf("%s: got error %v, want the context's", name, err)
+						}
+					})
+				}
+				all.Wait()
+			})
+		}
 		mustAppend(t, waiting, streamB, es.Any, noted())
 	}
 	if n := count(t, s, streamA); n != 0 {
@@ -189,7 +194,7 @@ func TestCancelledAppendsDisturbNoOther(t *testing.T) {
 			for n := range 30 {
 				ctx, cancel := context.WithCancel(t.Context())
 				if i%2 == 0 {
-					go cancel()
+					time.AfterFunc(time.Duration(rand.IntN(1000))*time.Microsecond, cancel)
 				}
 				_, err := s.Append(ctx, streamA, es.Any, noted())
 				cancel()

@@ -99,7 +99,8 @@ func (s *Store) flush(ctx context.Context, take groupcommit.Take[write]) ([]outc
 }
 
 // begin starts a write transaction that ends with lasting, or with the function
-// that it returns. It waits for the lock as long as waiting lasts; once there, the
+// that it returns: the writer's one connection and the file's lock, which are given
+// back together. It waits for the lock as long as waiting lasts; once there, the
 // transaction does not end with waiting.
 func (s *Store) begin(waiting, lasting context.Context) (*sql.Tx, context.CancelFunc, error) {
 	if s.writer.closed.Load() {
@@ -108,11 +109,11 @@ func (s *Store) begin(waiting, lasting context.Context) (*sql.Tx, context.Cancel
 	lasting, end := context.WithCancel(lasting)
 	stop := context.AfterFunc(waiting, end)
 	tx, err := s.writer.db.BeginTx(lasting, nil)
-	if !stop() {
-		if err == nil {
-			_ = tx.Rollback()
-		}
+	if !stop() { // so the transaction has ended as well, or is about to
 		err = waiting.Err()
+	}
+	if err != nil && s.writer.closed.Load() {
+		err = ErrClosed // while it was waiting
 	}
 	if err != nil {
 		end()
@@ -124,7 +125,7 @@ func (s *Store) begin(waiting, lasting context.Context) (*sql.Tx, context.Cancel
 // writeBatch writes all of the batch and commits, or nothing.
 func (s *Store) writeBatch(ctx context.Context, tx *sql.Tx, batch []write) ([]outcome, error) {
 	defer tx.Rollback() //nolint:errcheck // without effect after a commit
-	in := &session{db: s.writer.in(tx), sql: s.sql, opts: s.opts}
+	in := &session{db: s.writer.in(ctx, tx), sql: s.sql, opts: s.opts}
 	outcomes := make([]outcome, len(batch))
 	for i, w := range batch {
 		o := &outcomes[i]

@@ -22,7 +22,7 @@ func queryRow(ctx context.Context, db querier, text string, args []any, dest ...
 	if err != nil {
 		return err
 	}
-	defer rows.Close()
+	defer rows.Close() //nolint:errcheck // the explicit one below counts
 	if !rows.Next() {
 		if err := rows.Err(); err != nil {
 			return err
@@ -88,14 +88,16 @@ func (h *handle) ExecContext(ctx context.Context, text string, args ...any) (sql
 	return h.statements[text].ExecContext(ctx, args...)
 }
 
-// in returns the handle's prepared statements inside a transaction of it.
-func (h *handle) in(tx *sql.Tx) *transaction {
-	return &transaction{tx: tx, handle: h, statements: make(map[string]*sql.Stmt, 4)}
+// in returns the handle's prepared statements inside a transaction of it that ends
+// with ctx.
+func (h *handle) in(ctx context.Context, tx *sql.Tx) *transaction {
+	return &transaction{tx: tx, ended: ctx.Err, handle: h, statements: make(map[string]*sql.Stmt, 4)}
 }
 
 // transaction runs prepared statements inside a transaction.
 type transaction struct {
 	tx         *sql.Tx
+	ended      func() error
 	handle     *handle
 	statements map[string]*sql.Stmt
 }
@@ -109,12 +111,23 @@ func (t *transaction) stmt(ctx context.Context, text string) *sql.Stmt {
 	return stmt
 }
 
+// why returns the error of the context that ended the transaction, where there is
+// one, instead of what database/sql makes of it, such as a closed statement.
+func (t *transaction) why(err error) error {
+	if err != nil && t.ended() != nil {
+		return t.ended()
+	}
+	return err
+}
+
 // QueryContext runs one of the prepared statements.
 func (t *transaction) QueryContext(ctx context.Context, text string, args ...any) (*sql.Rows, error) {
-	return t.stmt(ctx, text).QueryContext(ctx, args...)
+	rows, err := t.stmt(ctx, text).QueryContext(ctx, args...)
+	return rows, t.why(err)
 }
 
 // ExecContext runs one of the prepared statements.
 func (t *transaction) ExecContext(ctx context.Context, text string, args ...any) (sql.Result, error) {
-	return t.stmt(ctx, text).ExecContext(ctx, args...)
+	result, err := t.stmt(ctx, text).ExecContext(ctx, args...)
+	return result, t.why(err)
 }

@@ -66,7 +66,7 @@ func (s *session) ReadAll(ctx context.Context, opts es.ReadAllOptions) iter.Seq2
 func (s *session) readPage(ctx context.Context, text string, args []any, take func(*row) (int, error)) error {
 	rows, err := s.db.QueryContext(ctx, text, args...)
 	if err != nil {
-		return statementError(contextError(ctx, err))
+		return statementError(err)
 	}
 	defer rows.Close()
 	var r row
@@ -109,7 +109,7 @@ func add(p *page.Page, r *row, stream es.StreamID) (int, error) {
 	if rec.ID, err = uuid.FromBytes(r.bytes(3)); err != nil {
 		return 0, undecodable(rec, fmt.Errorf("event id: %w", err))
 	}
-	if r[5] == nil { // the driver gives nil for an empty blob too
+	if r[5] == nil {
 		rec.Data, rec.Binary = notNil(r.bytes(6)), true
 	} else {
 		rec.Data = []byte(r.string(5))

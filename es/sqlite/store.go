@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strings"
-	"time"
 
 	sqlite3 "modernc.org/sqlite/lib"
 
@@ -18,10 +16,12 @@ import (
 type Store struct {
 	session // on the readers
 	readers *handle
-	// writer has one connection. Whoever holds the queue's only slot may use it.
+	// writer has one connection, which is the lock of this process: appends wait
+	// for it in the queue, transactions in the pool.
 	writer *handle
 	queue  *groupcommit.Queue[write, outcome]
-	// temporary is the folder to remove at the end, "" for none.
+	// temporary is the folder to remove at the end, "" for none, which RemoveAll
+	// takes for nothing to do.
 	temporary string
 }
 
@@ -50,10 +50,10 @@ func Open(ctx context.Context, path string, opts Options) (*Store, error) {
 	s := &Store{session: session{sql: newQueries(), opts: opts}, temporary: at.temporary}
 	s.queue = groupcommit.New(s.flush, groupcommit.Options{})
 	if err := s.open(ctx, at); err != nil {
-		if primary, _ := code(err); primary == sqlite3.SQLITE_NOTADB {
+		if code(err) == sqlite3.SQLITE_NOTADB {
 			err = fmt.Errorf("%w: %w", ErrNotDatabase, err)
 		}
-		return nil, fmt.Errorf("open %s: %w", path, errors.Join(statementError(err), s.closeHandles()))
+		return nil, fmt.Errorf("open %s: %w", path, errors.Join(statementError(err), s.closeHandles(), os.RemoveAll(s.temporary)))
 	}
 	return s, nil
 }
@@ -65,8 +65,8 @@ func (s *Store) open(ctx context.Context, at location) (err error) {
 	if s.readers, err = openHandle(at.dsn(s.opts, false), s.opts.Readers); err != nil {
 		return err
 	}
-	s.session.db = s.readers
-	if err := s.writer.useWAL(ctx, s.opts.BusyTimeout); err != nil {
+	s.db = s.readers
+	if err := s.writer.useWAL(ctx); err != nil {
 		return err
 	}
 	if err := s.writer.migrate(ctx, s.sql); err != nil {
@@ -80,27 +80,15 @@ func (s *Store) open(ctx context.Context, at location) (err error) {
 
 // useWAL switches the file to a write-ahead log, where readers and the writer do
 // not wait for each other. The file remembers it.
-func (h *handle) useWAL(ctx context.Context, patience time.Duration) error {
-	deadline := time.NewTimer(patience)
-	defer deadline.Stop()
-	for {
-		var mode string
-		err := queryRow(ctx, h.db, "PRAGMA journal_mode = WAL", nil, &mode)
-		if err == nil && !strings.EqualFold(mode, "wal") {
-			return fmt.Errorf("the file's journal mode stays %q, but the store needs a write-ahead log; is it on a network file system?", mode)
-		}
-		if primary, _ := code(err); primary != sqlite3.SQLITE_BUSY {
-			return err
-		}
-		// SQLite does not always wait here, when several connections want it at once.
-		select {
-		case <-time.After(5 * time.Millisecond):
-		case <-deadline.C:
-			return err
-		case <-ctx.Done():
-			return ctx.Err()
-		}
+func (h *handle) useWAL(ctx context.Context) error {
+	var mode string
+	if err := queryRow(ctx, h.db, "PRAGMA journal_mode = WAL", nil, &mode); err != nil {
+		return err
 	}
+	if mode != "wal" {
+		return fmt.Errorf("the file's journal mode stays %q, but the store needs a write-ahead log; is it on a network file system?", mode)
+	}
+	return nil
 }
 
 // Close waits for the write under way, up to Options.BusyTimeout, and closes the
@@ -112,13 +100,16 @@ func (s *Store) Close() error {
 	s.readers.closed.Store(true)
 	ctx, cancel := context.WithTimeout(context.Background(), s.opts.BusyTimeout)
 	defer cancel()
-	release, err := s.queue.Exclusive(ctx)
+	// The connection is kept to the end: what still waits for it gets ErrClosed.
+	conn, err := s.writer.db.Conn(ctx)
 	if err != nil {
 		err = errors.New("a transaction is still running; it ends on its own")
-	} else {
-		defer release()
 	}
-	if err := errors.Join(err, s.closeHandles()); err != nil {
+	err = errors.Join(err, s.closeHandles())
+	if conn != nil {
+		err = errors.Join(err, conn.Close())
+	}
+	if err = errors.Join(err, os.RemoveAll(s.temporary)); err != nil {
 		return fmt.Errorf("close sqlite store: %w", err)
 	}
 	return nil
@@ -132,9 +123,6 @@ func (s *Store) closeHandles() error {
 		if h != nil {
 			errs = append(errs, h.close())
 		}
-	}
-	if s.temporary != "" {
-		errs = append(errs, os.RemoveAll(s.temporary))
 	}
 	return errors.Join(errs...)
 }

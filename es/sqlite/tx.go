@@ -44,11 +44,6 @@ func (s *Store) InTx(ctx context.Context, f func(tx *Tx) error) error {
 func (s *Store) inTx(ctx context.Context, t *Tx, f func(tx *Tx) error) error {
 	waiting, cancel := s.patience(ctx)
 	defer cancel()
-	release, err := s.queue.Exclusive(waiting)
-	if err != nil {
-		return fmt.Errorf("begin: %w", waitError(ctx, err))
-	}
-	defer release()
 	tx, end, err := s.begin(waiting, ctx)
 	if err != nil {
 		return fmt.Errorf("begin: %w", waitError(ctx, err))
@@ -57,15 +52,19 @@ func (s *Store) inTx(ctx context.Context, t *Tx, f func(tx *Tx) error) error {
 	// Without effect after a commit. When ctx ends, database/sql has done it, or
 	// is about to, and the connection is not used before.
 	defer tx.Rollback() //nolint:errcheck // see above
-	t.session, t.tx = session{db: s.writer.in(tx), sql: s.sql, opts: s.opts}, tx
+	t.session, t.tx = session{db: s.writer.in(ctx, tx), sql: s.sql, opts: s.opts}, tx
 	if err := f(t); err != nil {
 		return err
 	}
 	if t.broken != nil {
 		return t.broken
 	}
-	if err := tx.Commit(); err != nil {
-		return fmt.Errorf("commit: %w", commitError(contextError(ctx, err)))
+	err = tx.Commit()
+	if errors.Is(err, sql.ErrTxDone) && ctx.Err() != nil {
+		err = ctx.Err() // ended it before the commit
+	}
+	if err != nil {
+		return fmt.Errorf("commit: %w", commitError(err))
 	}
 	return nil
 }
@@ -150,19 +149,19 @@ func (t *Tx) atomic(ctx context.Context, f func(ctx context.Context) error) erro
 		return err
 	}
 	if err := exec(t.sql.savepoint); err != nil {
-		return statementError(contextError(ctx, err))
+		return statementError(err)
 	}
 	err := f(uninterrupted)
 	if err != nil {
 		if undo := exec(t.sql.rollbackTo); undo != nil {
 			// SQLite has ended the transaction, as it does when the disk is full.
-			t.broken = fmt.Errorf("the transaction was rolled back: %w", contextError(ctx, err))
+			t.broken = fmt.Errorf("the transaction was rolled back: %w", err)
 		}
 	}
 	if t.broken == nil {
-		if release := exec(t.sql.release); release != nil && err == nil {
+		if release := exec(t.sql.release); err == nil {
 			err = release
 		}
 	}
-	return statementError(contextError(ctx, err))
+	return statementError(err)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"math/rand/v2"
 	"strings"
 	"testing"
 	"time"
@@ -131,6 +132,42 @@ func TestTransactionThatSQLiteEndedStaysEnded(t *testing.T) {
 		t.Errorf("%d and %d events, want none", a, b)
 	}
 	mustAppend(t, s, streamA, es.NoStream, noted())
+}
+
+// The context of a single append may end before the transaction's.
+func TestCancelledAppendLeavesTheTransactionUsable(t *testing.T) {
+	t.Parallel()
+	s := openStore(t, tempFile(t), sqlite.Options{})
+	events := make([]es.EventData, 500)
+	for i := range events {
+		events[i] = noted()
+	}
+	want := 0
+	for range 20 {
+		err := s.InTx(t.Context(), func(tx *sqlite.Tx) error {
+			mustAppend(t, tx, streamB, es.Any, noted())
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			time.AfterFunc(time.Duration(rand.IntN(3000))*time.Microsecond, cancel)
+			for {
+				if _, err := tx.Append(ctx, streamA, es.Any, events...); err != nil {
+					if !errors.Is(err, context.Canceled) {
+						t.Errorf("got error %v, want context.Canceled", err)
+					}
+					break
+				}
+				want += len(events)
+			}
+			mustAppend(t, tx, streamB, es.Any, noted())
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if a, b := count(t, s, streamA), count(t, s, streamB); a != want || b != 40 {
+		t.Errorf("%d and %d events, want %d and 40", a, b, want)
+	}
 }
 
 func TestJoinSharesTheCallersTransaction(t *testing.T) {

@@ -55,26 +55,32 @@ var Accounts = aggregate.Define("account", codec.NewUnion(
 ), func() *Account { return new(Account) })
 
 func main() {
-	ctx := context.Background()
-	store, err := sqlite.Open(ctx, "bank.db", sqlite.Options{})
-	if err != nil {
+	if err := run(context.Background()); err != nil {
 		log.Fatal(err)
 	}
-	defer store.Close()
+}
+
+func run(ctx context.Context) error {
+	store, err := sqlite.Open(ctx, "bank.db", sqlite.Options{})
+	if err != nil {
+		return err
+	}
+	defer func() { _ = store.Close() }()
 	repo := aggregate.NewRepository(store, Accounts)
 
 	account, err := repo.LoadOrNew(ctx, "42")
 	if err != nil {
-		log.Fatal(err)
+		return err
 	}
 	account.Record(Deposited{100})
 	if err := repo.Save(ctx, account); err != nil {
-		log.Fatal(err)
+		return err
 	}
 
 	account, err = repo.Execute(ctx, "42", func(a *Account) ([]Event, error) { return a.Withdraw(30) })
 	if err != nil {
-		log.Fatal(err)
+		return err
 	}
 	fmt.Printf("%s is at version %d with a balance of %d\n", account.Stream(), account.Version(), account.State().Balance)
+	return nil
 }

@@ -46,6 +46,10 @@ func (p *Postgres) reopen(ctx context.Context) (*postgres.Store, error) {
 	return postgres.Open(ctx, p.Pool, p.Options)
 }
 
+// Damaged tells that the test has edited the log by hand, so that its invariants
+// are not to be checked.
+func (p *Postgres) Damaged() { p.damaged = true }
+
 // Table returns the qualified name of one of the log's tables.
 func (p *Postgres) Table(name string) string {
 	return pgx.Identifier{p.Options.Schema, name}.Sanitize()

@@ -36,7 +36,7 @@ type Take[T any] func(admit func(T) bool) []T
 // Flush writes one batch. It first gets hold of what it needs to write, minding
 // ctx, which is that of one of the callers; then takes the batch, and from then
 // on must not mind ctx any more, because the batch belongs to many callers. It
-// returns one result per request taken.
+// returns one result per request taken. With several flushers a batch can be empty.
 //
 // An error is the answer to all that was taken, or, if nothing was, to that one
 // caller.
@@ -109,20 +109,6 @@ func (q *Queue[T, R]) Do(ctx context.Context, request T) (R, error) {
 	}
 	<-c.done
 	return c.result, c.err
-}
-
-// Exclusive waits for a free flusher and keeps it idle until release is called:
-// with one flusher, nothing is flushed in between.
-func (q *Queue[T, R]) Exclusive(ctx context.Context) (release func(), err error) {
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	select {
-	case q.slots <- struct{}{}:
-		return func() { <-q.slots }, nil
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
 }
 
 // lead flushes one batch and gives the slot back.

@@ -58,6 +58,15 @@ CREATE TABLE {schema}.snapshots (
     taken_at     timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 
+-- How far each subscription has come. The revision counts the changes, so that two
+-- processes under one name notice each other.
+CREATE TABLE {schema}.subscriptions (
+    name       text COLLATE "C" CONSTRAINT subscriptions_pkey PRIMARY KEY,
+    checkpoint jsonb, -- NULL is the beginning of the log
+    revision   bigint NOT NULL,
+    updated_at timestamptz NOT NULL DEFAULT clock_timestamp()
+) WITH (fillfactor = 50);
+
 -- find_append looks for an append that is in the log already: the events with
 -- exactly these ids, in this order and without others in between, the first of
 -- them at a version from p_first to p_last. It answers the version of the last

@@ -1,0 +1,131 @@
+package subscribe
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/peatlog/peat/es"
+)
+
+// Store is what a subscription needs of a store.
+type Store interface {
+	es.Feed
+	es.Checkpointer
+}
+
+// Options says what a subscription delivers. The zero value delivers everything
+// that has committed.
+type Options struct {
+	Filter  es.Filter
+	Horizon es.Horizon
+	// BatchEvents and BatchBytes bound a batch; 0 means the feed's defaults.
+	BatchEvents, BatchBytes int
+}
+
+// Subscription follows the log under a name, with a checkpoint in the store. It
+// belongs to one goroutine.
+type Subscription struct {
+	store Store
+	name  string
+	opts  es.FeedOptions
+
+	loaded   bool
+	revision int64         // of the stored checkpoint
+	next     es.Checkpoint // behind what was polled
+	batch    es.Batch      // polled last
+}
+
+// New returns the subscription of this name. It reads nothing yet.
+func New(store Store, name string, opts Options) (*Subscription, error) {
+	feed := es.FeedOptions{Filter: opts.Filter, Horizon: opts.Horizon, MaxEvents: opts.BatchEvents, MaxBytes: opts.BatchBytes}
+	err := feed.Validate()
+	if name == "" {
+		err = errors.Join(errors.New("the name is empty"), err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("subscription %q: %w", name, err)
+	}
+	return &Subscription{store: store, name: name, opts: feed}, nil
+}
+
+// Name returns the subscription's name.
+func (s *Subscription) Name() string { return s.name }
+
+// Poll returns the next events, none if there is nothing to deliver now. The first
+// poll begins behind the stored checkpoint, each further one behind the last.
+//
+// After an error nothing of the batch is handed over, and the next poll begins
+// behind the stored checkpoint again, because a position that was only kept in
+// memory is not safe across a crash of the server. Errors to branch on are those
+// of es.Feed; es.ErrOrderingViolation comes again and again until a reset.
+func (s *Subscription) Poll(ctx context.Context) ([]es.Recorded, error) {
+	if err := s.load(ctx); err != nil {
+		return nil, err
+	}
+	batch, err := s.store.Feed(ctx, s.next, s.opts)
+	if err != nil {
+		s.loaded = false
+		if violation, ok := errors.AsType[*es.OrderingViolationError](err); ok {
+			violation.Subscription = s.name
+			return nil, violation
+		}
+		return nil, fmt.Errorf("subscription %q: %w", s.name, err)
+	}
+	s.batch, s.next = batch, batch.Next
+	return batch.Events, nil
+}
+
+func (s *Subscription) load(ctx context.Context) (err error) {
+	if s.loaded {
+		return nil
+	}
+	s.next, s.revision, err = s.store.LoadCheckpoint(ctx, s.name)
+	s.batch, s.loaded = es.Batch{}, err == nil
+	return err
+}
+
+// Checkpoint stores that everything polled so far is done. It gives
+// es.ErrStaleCheckpoint, and changes nothing, if somebody else has stored a
+// checkpoint under this name since; the next poll then begins behind theirs.
+func (s *Subscription) Checkpoint(ctx context.Context) error {
+	if err := s.load(ctx); err != nil {
+		return err
+	}
+	return s.save(ctx, s.next)
+}
+
+// CheckpointAfter stores that the first n events of the last batch are done. The
+// next poll goes on behind the whole batch all the same; after a restart the rest
+// comes again.
+func (s *Subscription) CheckpointAfter(ctx context.Context, n int) error {
+	if n < 0 || n > len(s.batch.Events) {
+		return fmt.Errorf("subscription %q: checkpoint after %d events of a batch of %d", s.name, n, len(s.batch.Events))
+	}
+	if n == len(s.batch.Events) {
+		return s.Checkpoint(ctx)
+	}
+	return s.save(ctx, s.batch.Prefix(n))
+}
+
+// Reset goes back to the beginning of the log, in the store and for the next poll.
+func (s *Subscription) Reset(ctx context.Context) error {
+	if err := s.load(ctx); err != nil {
+		return err
+	}
+	if err := s.save(ctx, ""); err != nil {
+		return err
+	}
+	s.next, s.batch = "", es.Batch{}
+	return nil
+}
+
+func (s *Subscription) save(ctx context.Context, cp es.Checkpoint) error {
+	revision, err := s.store.SaveCheckpoint(ctx, s.name, s.revision, cp)
+	if err != nil {
+		s.loaded = false
+		return err
+	}
+	s.revision = revision
+	return nil
+}
