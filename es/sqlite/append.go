@@ -74,7 +74,7 @@ func (s *session) findAppend(ctx context.Context, p es.Prepared, number, first, 
 	if err != nil {
 		return result, false, statementError(err)
 	}
-	defer rows.Close()
+	defer rows.Close() //nolint:errcheck // rows.Err says it
 	var places []place
 	for rows.Next() {
 		var at place

@@ -7,11 +7,14 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/google/uuid"
 
 	"github.com/peatlog/peat/es"
 	"github.com/peatlog/peat/es/sqlite"
@@ -49,7 +52,7 @@ func TestConcurrentAppendsShareACommit(t *testing.T) {
 			all.Go(func() {
 				coming.Done()
 				expected := es.Exact(int64(i % 2))
-				_, err := s.Append(t.Context(), es.StreamID{Category: "test", Key: fmt.Sprint(i)}, expected, noted())
+				_, err := s.Append(t.Context(), es.StreamID{Category: "test", Key: strconv.Itoa(i)}, expected, noted())
 				if errors.Is(err, es.ErrConflict) != (i%2 == 1) {
 					t.Errorf("append expecting %v to a new stream: %v", expected, err)
 				}
@@ -105,7 +108,7 @@ func TestAppendOfAnyLengthIsWhole(t *testing.T) {
 		for i := range events {
 			events[i] = es.EventData{Type: "test.noted", Data: fmt.Appendf(nil, "[%d]", i+1)}
 		}
-		id := es.StreamID{Category: "test", Key: fmt.Sprint(n)}
+		id := es.StreamID{Category: "test", Key: strconv.Itoa(n)}
 		result := mustAppend(t, s, id, es.NoStream, events...)
 		if want := (es.AppendResult{Version: int64(n), Position: last + int64(n)}); result != want {
 			t.Errorf("append of %d events: %+v, want %+v", n, result, want)
@@ -116,6 +119,23 @@ func TestAppendOfAnyLengthIsWhole(t *testing.T) {
 			}
 		}
 		last = result.Position
+	}
+}
+
+// What is left of a damaged stream is not taken for an append without the part
+// that is missing.
+func TestEventsAroundAHoleAreNoAppend(t *testing.T) {
+	t.Parallel()
+	path := tempFile(t)
+	s := openStore(t, path, sqlite.Options{})
+	events := []es.EventData{noted(), noted(), noted()}
+	for i := range events {
+		events[i].ID = uuid.New()
+	}
+	mustAppend(t, s, streamA, es.NoStream, events...)
+	execSQL(t, openSQL(t, path), "DELETE FROM peat_events WHERE stream_version = 2")
+	if result := mustAppend(t, s, streamA, es.Any, events[0], events[2]); result.Duplicate {
+		t.Errorf("found as %+v", result)
 	}
 }
 
@@ -234,7 +254,7 @@ func TestPositionsBecomeVisibleInOrder(t *testing.T) {
 	for i := range writers {
 		all.Go(func() {
 			for range each {
-				if _, err := s.Append(t.Context(), es.StreamID{Category: "test", Key: fmt.Sprint(i)}, es.Any, noted(), noted()); err != nil {
+				if _, err := s.Append(t.Context(), es.StreamID{Category: "test", Key: strconv.Itoa(i)}, es.Any, noted(), noted()); err != nil {
 					t.Error(err)
 				}
 			}

@@ -2,7 +2,7 @@ package sqlite_test
 
 import (
 	"fmt"
-	"math/rand/v2"
+	"runtime"
 	"strconv"
 	"sync/atomic"
 	"testing"
@@ -11,77 +11,96 @@ import (
 	"github.com/peatlog/peat/es/sqlite"
 )
 
-func deposited(n int) es.EventData {
-	return es.EventData{Type: "account.deposited", Data: fmt.Appendf(nil, `{"amount":%d,"currency":"CZK","note":"a payment"}`, n)}
+func deposited(n int) []es.EventData {
+	events := make([]es.EventData, n)
+	for i := range events {
+		events[i] = es.EventData{Type: "account.deposited", Data: fmt.Appendf(nil, `{"amount":%d,"currency":"CZK","note":"a payment"}`, i)}
+	}
+	return events
 }
 
-// BenchmarkCommand is what an application does: load a stream of about 15 events,
-// append one.
+func account(n int) es.StreamID { return es.StreamID{Category: "account", Key: strconv.Itoa(n)} }
+
+// BenchmarkCommand is what an application does, by so many goroutines: load a
+// stream of 15 events and more, append one.
 func BenchmarkCommand(b *testing.B) {
-	for _, goroutines := range []int{1, 16, 64} {
+	const accounts, before = 1000, 15
+	for _, goroutines := range []int{2, 16, 64} {
 		b.Run(strconv.Itoa(goroutines), func(b *testing.B) {
 			s := openStore(b, tempFile(b), sqlite.Options{})
-			const accounts = 1000
-			seed := make([]es.EventData, 15)
-			for i := range seed {
-				seed[i] = deposited(i)
-			}
 			err := s.InTx(b.Context(), func(tx *sqlite.Tx) error {
 				for i := range accounts {
-					if _, err := tx.Append(b.Context(), es.StreamID{Category: "account", Key: strconv.Itoa(i)}, es.NoStream, seed...); err != nil {
-						return err
-					}
+					mustAppend(b, tx, account(i), es.NoStream, deposited(before)...)
 				}
 				return nil
 			})
 			if err != nil {
 				b.Fatal(err)
 			}
-			var next atomic.Int64
-			var conflicts atomic.Int64
-			b.SetParallelism(goroutines / 2)
-			if goroutines == 1 {
-				b.SetParallelism(1)
-			}
+			var next, landed atomic.Int64
+			b.SetParallelism(max(1, goroutines/runtime.GOMAXPROCS(0)))
 			b.ResetTimer()
 			b.RunParallel(func(pb *testing.PB) {
 				for pb.Next() {
-					id := es.StreamID{Category: "account", Key: strconv.Itoa(int(next.Add(1)) % accounts)}
-					version := int64(0)
-					for rec, err := range s.ReadStream(b.Context(), id, es.ReadOptions{From: max(0, 0)}) {
+					id, version := account(int(next.Add(1)%accounts)), int64(0)
+					for rec, err := range s.ReadStream(b.Context(), id, es.ReadOptions{}) {
 						if err != nil {
 							b.Error(err)
-							return
 						}
 						version = rec.Version
 					}
-					if _, err := s.Append(b.Context(), id, es.Exact(version), deposited(rand.IntN(1000))); err != nil {
-						conflicts.Add(1)
+					if _, err := s.Append(b.Context(), id, es.Exact(version), deposited(1)...); err == nil {
+						landed.Add(1)
 					}
 				}
 			})
-			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "commands/s")
-			b.ReportMetric(float64(conflicts.Load()), "conflicts")
+			b.StopTimer()
+			b.ReportMetric(float64(landed.Load())/b.Elapsed().Seconds(), "commands/s")
+			if n := positions(b, s); n != accounts*before+landed.Load() {
+				b.Errorf("%d events, want %d and %d", n, accounts*before, landed.Load())
+			}
 		})
 	}
 }
 
+// positions returns the number of events ever written.
+func positions(b *testing.B, s es.LogReader) (last int64) {
+	for rec, err := range s.ReadAll(b.Context(), es.ReadAllOptions{Backward: true, Limit: 1}) {
+		if err != nil {
+			b.Fatal(err)
+		}
+		last = rec.Position
+	}
+	return last
+}
+
+// BenchmarkAppend is one goroutine that appends so many events at once.
 func BenchmarkAppend(b *testing.B) {
-	for _, n := range []int{1, 5, 31, 100, 1000} {
+	for _, n := range []int{1, 10, 100, 1000} {
 		b.Run(strconv.Itoa(n), func(b *testing.B) {
-			s := openStore(b, tempFile(b), sqlite.Options{})
-			events := make([]es.EventData, n)
-			for i := range events {
-				events[i] = deposited(i)
-			}
-			i := 0
+			s, events, i := openStore(b, tempFile(b), sqlite.Options{}), deposited(n), 0
 			for b.Loop() {
+				mustAppend(b, s, account(i), es.NoStream, events...)
 				i++
-				if _, err := s.Append(b.Context(), es.StreamID{Category: "account", Key: strconv.Itoa(i)}, es.NoStream, events...); err != nil {
-					b.Fatal(err)
-				}
 			}
 			b.ReportMetric(float64(b.N*n)/b.Elapsed().Seconds(), "events/s")
+		})
+	}
+}
+
+// BenchmarkRead is one goroutine that reads a stream of so many events.
+func BenchmarkRead(b *testing.B) {
+	for _, n := range []int{15, 100, 10_000} {
+		b.Run(strconv.Itoa(n), func(b *testing.B) {
+			s, read := openStore(b, tempFile(b), sqlite.Options{}), 0
+			mustAppend(b, s, streamA, es.NoStream, deposited(n)...)
+			for b.Loop() {
+				read = count(b, s, streamA)
+			}
+			b.ReportMetric(float64(b.N*n)/b.Elapsed().Seconds(), "events/s")
+			if read != n {
+				b.Errorf("%d events, want %d", read, n)
+			}
 		})
 	}
 }

@@ -3,7 +3,6 @@ package sqlite_test
 import (
 	"context"
 	"fmt"
-	"log"
 	"os"
 	"path/filepath"
 
@@ -14,26 +13,26 @@ import (
 func Example() {
 	folder, err := os.MkdirTemp("", "example-")
 	if err != nil {
-		log.Fatal(err)
+		panic(err)
 	}
-	defer os.RemoveAll(folder)
+	defer func() { _ = os.RemoveAll(folder) }()
 	ctx := context.Background()
 	store, err := sqlite.Open(ctx, filepath.Join(folder, "bank.db"), sqlite.Options{})
 	if err != nil {
-		log.Fatal(err)
+		panic(err)
 	}
-	defer store.Close()
+	defer func() { _ = store.Close() }()
 
 	account := es.StreamID{Category: "account", Key: "42"}
 	_, err = store.Append(ctx, account, es.NoStream,
 		es.EventData{Type: "account.opened", Data: []byte(`{"owner":"Žofie"}`)},
 		es.EventData{Type: "account.deposited", Data: []byte(`{"amount":100}`)})
 	if err != nil {
-		log.Fatal(err)
+		panic(err)
 	}
 	for rec, err := range store.ReadStream(ctx, account, es.ReadOptions{}) {
 		if err != nil {
-			log.Fatal(err)
+			panic(err)
 		}
 		fmt.Println(rec.Version, rec.Type, string(rec.Data))
 	}
@@ -47,9 +46,9 @@ func ExampleStore_InTx() {
 	ctx := context.Background()
 	store, err := sqlite.Open(ctx, ":memory:", sqlite.Options{})
 	if err != nil {
-		log.Fatal(err)
+		panic(err)
 	}
-	defer store.Close()
+	defer func() { _ = store.Close() }()
 
 	err = store.InTx(ctx, func(tx *sqlite.Tx) error {
 		if _, err := tx.SQL().ExecContext(ctx, "CREATE TABLE balances (account TEXT PRIMARY KEY, amount INTEGER)"); err != nil {

@@ -243,14 +243,30 @@ func TestCallsAfterCloseSayClosed(t *testing.T) {
 	}
 }
 
-// Close waits for what is being written, and tells who still waits.
+// Close waits for what is being written, and tells those who still wait.
 func TestCloseWaitsForTheTransaction(t *testing.T) {
 	t.Parallel()
 	path := tempFile(t)
 	s := openStore(t, path, sqlite.Options{})
-	closed := make(chan error, 1)
+	var all sync.WaitGroup
 	err := s.InTx(t.Context(), func(tx *sqlite.Tx) error {
-		go func() { closed <- s.Close() }()
+		for range 8 {
+			all.Go(func() {
+				err := s.InTx(t.Context(), func(*sqlite.Tx) error { return nil })
+				if err != nil && !errors.Is(err, sqlite.ErrClosed) {
+					t.Errorf("a transaction that waits: got error %v, want ErrClosed", err)
+				}
+			})
+		}
+		all.Go(func() {
+			if err := s.Close(); err != nil {
+				t.Error(err)
+			}
+			n := 0
+			if err := openSQL(t, path).QueryRow("SELECT count(*) FROM peat_events").Scan(&n); err != nil || n != 1 {
+				t.Errorf("%d events when Close returns, want 1; error %v", n, err)
+			}
+		})
 		err := error(nil)
 		for !errors.Is(err, sqlite.ErrClosed) { // Close is under way
 			_, err = s.Append(t.Context(), streamB, es.Any)
@@ -258,10 +274,8 @@ func TestCloseWaitsForTheTransaction(t *testing.T) {
 		_, err = tx.Append(t.Context(), streamA, es.NoStream, noted())
 		return err
 	})
-	if closeErr := <-closed; err != nil || closeErr != nil {
-		t.Errorf("transaction: %v, close: %v", err, closeErr)
-	}
-	if n := count(t, openStore(t, path, sqlite.Options{}), streamA); n != 1 {
-		t.Errorf("%d events, want 1", n)
+	all.Wait()
+	if err != nil {
+		t.Error(err)
 	}
 }

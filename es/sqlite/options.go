@@ -42,7 +42,7 @@ func (o Options) withDefaults() (Options, error) {
 		faults = append(faults, fmt.Errorf("BusyTimeout %v is below 1 ms", o.BusyTimeout))
 	}
 	if o.Readers < 0 {
-		faults = append(faults, fmt.Errorf("Readers is negative: %d", o.Readers))
+		faults = append(faults, fmt.Errorf("the number of Readers is negative: %d", o.Readers))
 	}
 	o.MaxEventBytes = cmp.Or(o.MaxEventBytes, es.DefaultMaxEventBytes)
 	o.BusyTimeout = cmp.Or(o.BusyTimeout, 5*time.Second)

@@ -64,7 +64,7 @@ func writeGroups(ctx context.Context, s *sqlite.Store, writer int) error {
 		if err != nil {
 			return err
 		}
-		if _, err := os.Stdout.WriteString(fmt.Sprintf("%s %d %s\n", stream, result.Version, name)); err != nil {
+		if _, err := fmt.Fprintf(os.Stdout, "%s %d %s\n", stream, result.Version, name); err != nil {
 			return err
 		}
 	}

@@ -68,7 +68,7 @@ func (s *session) readPage(ctx context.Context, text string, args []any, take fu
 	if err != nil {
 		return statementError(err)
 	}
-	defer rows.Close()
+	defer rows.Close() //nolint:errcheck // rows.Err says it
 	var r row
 	dest := make([]any, len(r))
 	for i := range r {
