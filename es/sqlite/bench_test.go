@@ -65,6 +65,7 @@ func BenchmarkCommand(b *testing.B) {
 
 // positions returns the number of events ever written.
 func positions(b *testing.B, s es.LogReader) (last int64) {
+	b.Helper()
 	for rec, err := range s.ReadAll(b.Context(), es.ReadAllOptions{Backward: true, Limit: 1}) {
 		if err != nil {
 			b.Fatal(err)

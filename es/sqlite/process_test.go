@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -53,7 +54,7 @@ func writeGroups(ctx context.Context, s *sqlite.Store, writer int) error {
 	for n := 0; ; n++ {
 		stream := es.StreamID{Category: "crash", Key: "shared"}
 		if n%2 == 0 {
-			stream.Key = fmt.Sprint(writer)
+			stream.Key = strconv.Itoa(writer)
 		}
 		name := fmt.Sprintf("%d.%d.%d", os.Getpid(), writer, n)
 		var group [groupSize]es.EventData
@@ -154,7 +155,7 @@ func checkGroups(t *testing.T, s *sqlite.Store, stream string, acknowledged []st
 		if n%groupSize == 0 {
 			group = name
 		}
-		if name != group || index != fmt.Sprint(n%groupSize) {
+		if name != group || index != strconv.Itoa(n%groupSize) {
 			t.Errorf("%s: version %d is event %s of append %s, in the middle of %s", stream, rec.Version, index, name, group)
 		}
 		n++
