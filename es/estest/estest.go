@@ -22,9 +22,16 @@ import (
 // payloads of the suite, small enough to go over.
 const MaxEventBytes = 256 << 10
 
+// Store is all that a store offers outside of transactions.
+type Store interface {
+	es.Store
+	es.Feed
+	es.Checkpointer
+}
+
 // Backend is one log with what the suite needs to do to it.
 type Backend struct {
-	Store es.Store
+	Store Store
 	// InTx runs f in a transaction of the store.
 	InTx func(ctx context.Context, f func(tx es.Tx) error) error
 	// Reopen migrates and opens the same log once more.
@@ -43,7 +50,7 @@ type law struct {
 // limited to [MaxEventBytes].
 func Run(t *testing.T, newBackend func(t *testing.T) Backend) {
 	for _, laws := range [][]law{
-		expectedLaws, atomicLaws, repeatLaws, payloadLaws, readLaws, txLaws, damageLaws, snapshotLaws,
+		expectedLaws, atomicLaws, repeatLaws, payloadLaws, readLaws, txLaws, damageLaws, snapshotLaws, feedLaws,
 	} {
 		for _, l := range laws {
 			t.Run(l.name, func(t *testing.T) {

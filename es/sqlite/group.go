@@ -129,7 +129,7 @@ func (s *Store) writeBatch(ctx context.Context, tx *sql.Tx, batch []write) ([]ou
 	outcomes := make([]outcome, len(batch))
 	for i, w := range batch {
 		o := &outcomes[i]
-		if o.result, o.err = w(ctx, in); o.err != nil && !errors.Is(o.err, es.ErrConflict) {
+		if o.result, o.err = w(ctx, in); o.err != nil && !isAnswer(o.err) {
 			return outcomes, o.err
 		}
 	}
@@ -137,6 +137,11 @@ func (s *Store) writeBatch(ctx context.Context, tx *sql.Tx, batch []write) ([]ou
 		return outcomes, fmt.Errorf("commit: %w", commitError(err))
 	}
 	return outcomes, nil
+}
+
+// isAnswer tells an error that changed nothing and concerns one caller only.
+func isAnswer(err error) bool {
+	return errors.Is(err, es.ErrConflict) || errors.Is(err, es.ErrStaleCheckpoint)
 }
 
 // writeAlone writes what was in a batch that failed, so that only those fail whose

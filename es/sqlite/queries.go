@@ -23,6 +23,8 @@ type queries struct {
 	createMigrations, hasMigrations                   string
 	appliedMigrations, recordMigration                string
 	savepoint, rollbackTo, release                    string
+	lastPosition, feed                                string
+	loadCheckpoint, saveCheckpoint                    string
 }
 
 // bothWays is a statement that reads forward or backward.
@@ -55,6 +57,8 @@ func newQueries() *queries {
 		return strings.ReplaceAll(one("insert_events"), "{rows}", values)
 	}
 	return &queries{
+		lastPosition: one("last_position"), feed: one("feed"),
+		loadCheckpoint: one("load_checkpoint"), saveCheckpoint: one("save_checkpoint"),
 		streamHead: one("stream_head"), advanceStream: one("advance_stream"),
 		findAppend: one("find_append"), lockStream: one("lock_stream"),
 		insertEvent: insert(1), insertChunk: insert(chunkRows),
@@ -71,14 +75,14 @@ func (q *queries) reads() []string {
 	return []string{
 		q.streamHead, q.readSnapshot,
 		q.readStream.forward, q.readStream.backward, q.readAll.forward, q.readAll.backward,
-		q.readCategory.forward, q.readCategory.backward,
+		q.readCategory.forward, q.readCategory.backward, q.lastPosition, q.loadCheckpoint,
 	}
 }
 
 // writes are those that only the writer needs.
 func (q *queries) writes() []string {
 	return []string{
-		q.advanceStream, q.findAppend, q.lockStream, q.insertEvent, q.insertChunk, q.writeSnapshot,
+		q.advanceStream, q.findAppend, q.lockStream, q.insertEvent, q.insertChunk, q.writeSnapshot, q.saveCheckpoint,
 		q.savepoint, q.rollbackTo, q.release,
 	}
 }

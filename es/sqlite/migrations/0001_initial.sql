@@ -37,3 +37,12 @@ CREATE TABLE peat_snapshots (
     state        BLOB NOT NULL,
     taken_at     INTEGER NOT NULL
 ) STRICT;
+
+-- How far each subscription has come. The revision counts the changes, so that two
+-- holders of one name notice each other.
+CREATE TABLE peat_subscriptions (
+    name       TEXT NOT NULL CONSTRAINT peat_subscriptions_pkey PRIMARY KEY,
+    checkpoint TEXT, -- NULL is the beginning of the log
+    revision   INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL
+) STRICT;

@@ -1,0 +1,291 @@
+package estest
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/peatlog/peat/es"
+)
+
+var feedLaws = []law{
+	{"a feed delivers everything once and in order", testFeed},
+	{"a feed delivers what its filter selects", testFeedFilter},
+	{"a feed goes on from any checkpoint", testFeedPrefix},
+	{"a batch is bounded in bytes", testFeedBytes},
+	{"a feed under concurrent writers loses and repeats nothing", testFeedConcurrent},
+	{"a checkpoint of something else is refused", testFeedCheckpoint},
+	{"a checkpoint is stored if nobody else has stored one", testCheckpointRevision},
+}
+
+// follow reads the feed from a checkpoint until nothing comes, and returns the
+// events and the last checkpoint.
+func follow(t *testing.T, s es.Feed, from es.Checkpoint, opts es.FeedOptions) ([]es.Recorded, es.Checkpoint) {
+	t.Helper()
+	var all []es.Recorded
+	for idle := 0; idle < 2; { // twice, as a filter may skip a window
+		b, err := s.Feed(t.Context(), from, opts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if idle++; len(b.Events) > 0 {
+			idle = 0
+		}
+		if opts.MaxEvents > 0 && len(b.Events) > opts.MaxEvents {
+			t.Errorf("a batch of %d events, want at most %d", len(b.Events), opts.MaxEvents)
+		}
+		all, from = append(all, b.Events...), b.Next
+	}
+	return all, from
+}
+
+// Rows B14, B89.
+func testFeed(t *testing.T, b Backend) {
+	if got, cp := follow(t, b.Store, "", es.FeedOptions{}); len(got) > 0 {
+		t.Errorf("an empty log delivers %d events, checkpoint %s", len(got), cp)
+	}
+	var want []int
+	for n := range 25 {
+		id := []es.StreamID{stream, other}[n%2]
+		mustAppend(t, b.Store, id, es.Any, event(2*n), event(2*n+1))
+		want = append(want, 2*n, 2*n+1)
+	}
+	for _, limit := range []int{0, 1, 7, 50} {
+		got, cp := follow(t, b.Store, "", es.FeedOptions{MaxEvents: limit})
+		if diff := cmp.Diff(want, numbers(t, got)); diff != "" {
+			t.Errorf("limit %d (-want +got):\n%s", limit, diff)
+		}
+		if got[0].ID == got[1].ID || got[0].Stream != stream || got[2].Stream != other || got[0].Version != 1 || got[0].Type != "law.noted" {
+			t.Errorf("limit %d: delivered %+v", limit, got[0])
+		}
+		more, _ := follow(t, b.Store, cp, es.FeedOptions{MaxEvents: limit})
+		if len(more) > 0 {
+			t.Errorf("limit %d: %d events come again", limit, len(more))
+		}
+	}
+	_, cp := follow(t, b.Store, "", es.FeedOptions{})
+	mustAppend(t, b.Store, stream, es.Any, event(50))
+	if got, _ := follow(t, b.Store, cp, es.FeedOptions{}); len(got) != 1 || number(t, got[0]) != 50 {
+		t.Errorf("behind the checkpoint: %v", numbers(t, got))
+	}
+}
+
+func testFeedFilter(t *testing.T, b Backend) {
+	third := es.StreamID{Category: "third", Key: "1"}
+	ids := []es.StreamID{stream, other, third, {Category: "law", Key: "b"}, {Category: "law", Key: "c"}}
+	for n := range 30 {
+		e := event(n)
+		e.Type = "law.type" + strconv.Itoa(n%3)
+		mustAppend(t, b.Store, ids[n%len(ids)], es.Any, e)
+	}
+	all, end := follow(t, b.Store, "", es.FeedOptions{})
+	for name, c := range map[string]struct {
+		filter es.Filter
+		fits   func(es.Recorded) bool
+	}{
+		"category":   {es.Filter{Categories: []string{"law"}}, func(r es.Recorded) bool { return r.Stream.Category == "law" }},
+		"categories": {es.Filter{Categories: []string{"other", "third"}}, func(r es.Recorded) bool { return r.Stream.Category != "law" }},
+		"type":       {es.Filter{Types: []string{"law.type1"}}, func(r es.Recorded) bool { return r.Type == "law.type1" }},
+		"types":      {es.Filter{Types: []string{"law.type1", "law.type2"}}, func(r es.Recorded) bool { return r.Type != "law.type0" }},
+		"stream":     {es.Filter{Stream: other}, func(r es.Recorded) bool { return r.Stream == other }},
+		"all at once": {
+			es.Filter{Categories: []string{"law"}, Types: []string{"law.type0"}, Stream: stream},
+			func(r es.Recorded) bool { return r.Stream == stream && r.Type == "law.type0" },
+		},
+		"nothing": {es.Filter{Types: []string{"law.never"}}, func(es.Recorded) bool { return false }},
+	} {
+		want := []int{}
+		for _, r := range all {
+			if c.fits(r) {
+				want = append(want, number(t, r))
+			}
+		}
+		got, cp := follow(t, b.Store, "", es.FeedOptions{Filter: c.filter, MaxEvents: 2})
+		if diff := cmp.Diff(want, numbers(t, got)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+		if cp == "" {
+			t.Errorf("%s: the checkpoint does not advance over what is skipped", name)
+		}
+	}
+	var parts []int
+	streams := map[es.StreamID]int{}
+	for segment := range 3 {
+		got, _ := follow(t, b.Store, "", es.FeedOptions{Filter: es.Filter{Segment: segment, Segments: 3}})
+		for _, r := range got {
+			if in, seen := streams[r.Stream]; seen && in != segment {
+				t.Errorf("%s is in the segments %d and %d", r.Stream, in, segment)
+			}
+			streams[r.Stream] = segment
+			parts = append(parts, number(t, r))
+		}
+	}
+	if slices.Sort(parts); !slices.Equal(parts, numbers(t, all)) {
+		t.Errorf("the segments together deliver %v", parts)
+	}
+	for _, bad := range []es.FeedOptions{
+		{Filter: es.Filter{Categories: []string{"a-b"}}}, {Filter: es.Filter{Segment: 3, Segments: 3}}, {Filter: es.Filter{Segment: 1}},
+		{Filter: es.Filter{Stream: es.StreamID{Key: "1"}}}, {MaxEvents: -1}, {Horizon: 7},
+	} {
+		if _, err := b.Store.Feed(t.Context(), end, bad); err == nil {
+			t.Errorf("the options %+v are taken", bad)
+		}
+	}
+}
+
+func testFeedPrefix(t *testing.T, b Backend) {
+	mustAppend(t, b.Store, stream, es.NoStream, numbered(0, 10)...)
+	batch, err := b.Store.Feed(t.Context(), "", es.FeedOptions{MaxEvents: 8})
+	if err != nil || len(batch.Events) != 8 {
+		t.Fatalf("%d events, %v", len(batch.Events), err)
+	}
+	for n := range 9 {
+		rest, _ := follow(t, b.Store, batch.Prefix(n), es.FeedOptions{MaxEvents: 3})
+		if len(rest) != 10-n || number(t, rest[0]) != n {
+			t.Errorf("behind the first %d: %v", n, numbers(t, rest))
+		}
+	}
+	if batch.Prefix(8) != batch.Next {
+		t.Errorf("behind all: %s, want %s", batch.Prefix(8), batch.Next)
+	}
+}
+
+// Rows B15, B17, B73.
+func testFeedBytes(t *testing.T, b Backend) {
+	sized := func(n int) es.EventData {
+		e := event(0)
+		e.Data, e.Binary = make([]byte, n), true
+		return e
+	}
+	mustAppend(t, b.Store, stream, es.NoStream, sized(1000), sized(1000), sized(1000), sized(5000), sized(10), sized(10))
+	var sizes []int
+	var cp es.Checkpoint
+	for range 4 {
+		batch, err := b.Store.Feed(t.Context(), cp, es.FeedOptions{MaxBytes: 2500})
+		if err != nil {
+			t.Fatal(err)
+		}
+		sizes, cp = append(sizes, len(batch.Events)), batch.Next
+	}
+	if want := []int{2, 1, 1, 2}; !slices.Equal(want, sizes) {
+		t.Errorf("batches of %v events, want %v", sizes, want)
+	}
+}
+
+func testFeedConcurrent(t *testing.T, b Backend) {
+	const writers, appends = 8, 30
+	var all sync.WaitGroup
+	for w := range writers {
+		all.Go(func() {
+			for n := range appends {
+				id := es.StreamID{Category: "law", Key: strconv.Itoa((w + n) % 3)}
+				var err error
+				if n%3 == 0 {
+					err = b.InTx(t.Context(), func(tx es.Tx) error {
+						if _, err := tx.Append(t.Context(), other, es.Any, event(n)); err != nil {
+							return err
+						}
+						_, err := tx.Append(t.Context(), es.StreamID{Category: "z", Key: strconv.Itoa(w)}, es.Any, event(n))
+						return err
+					})
+				} else {
+					_, err = b.Store.Append(t.Context(), id, es.Any, event(n), event(n))
+				}
+				if err != nil {
+					t.Errorf("append: %v", err)
+				}
+			}
+		})
+	}
+	written := make(chan struct{})
+	go func() { all.Wait(); close(written) }()
+	next := map[es.StreamID]int64{}
+	total, cp := 0, es.Checkpoint("")
+	for done := false; !done; {
+		select {
+		case <-written:
+			done = true
+		default:
+		}
+		var got []es.Recorded
+		got, cp = follow(t, b.Store, cp, es.FeedOptions{MaxEvents: 5})
+		for _, r := range got {
+			if next[r.Stream]++; r.Version != next[r.Stream] {
+				t.Fatalf("%s: version %d comes as number %d", r.Stream, r.Version, next[r.Stream])
+			}
+			total++
+		}
+	}
+	if want := writers * appends * 2; total != want {
+		t.Errorf("%d events delivered, want %d", total, want)
+	}
+}
+
+func testFeedCheckpoint(t *testing.T, b Backend) {
+	mustAppend(t, b.Store, stream, es.NoStream, event(1))
+	for _, cp := range []es.Checkpoint{"x", "{}", "[]", `{"v": 99}`, `{"v": 1}`} {
+		if batch, err := b.Store.Feed(t.Context(), cp, es.FeedOptions{}); !errors.Is(err, es.ErrCheckpoint) {
+			t.Errorf("%s: %d events, error %v; want ErrCheckpoint", cp, len(batch.Events), err)
+		}
+	}
+	_, cp := follow(t, b.Store, "", es.FeedOptions{})
+	if !strings.HasPrefix(string(cp), "{") {
+		t.Errorf("the checkpoint %s is not a JSON object", cp)
+	}
+}
+
+func testCheckpointRevision(t *testing.T, b Backend) {
+	load := func(want es.Checkpoint, wantRevision int64) {
+		t.Helper()
+		got, revision, err := b.Store.LoadCheckpoint(t.Context(), "s")
+		if strings.ReplaceAll(string(got), " ", "") != string(want) || revision != wantRevision || err != nil {
+			t.Errorf("loaded %s of revision %d, %v; want %s of %d", got, revision, err, want, wantRevision)
+		}
+	}
+	save := func(revision int64, cp es.Checkpoint, want int64) {
+		t.Helper()
+		got, err := b.Store.SaveCheckpoint(t.Context(), "s", revision, cp)
+		if stale, ok := errors.AsType[*es.StaleCheckpointError](err); want == 0 && (!ok || !errors.Is(err, es.ErrStaleCheckpoint) || stale.Subscription != "s" || stale.Revision != revision) {
+			t.Errorf("saved over revision %d: %v, want ErrStaleCheckpoint", revision, err)
+		}
+		if want > 0 && (err != nil || got != want) {
+			t.Errorf("saved over revision %d: revision %d, %v; want %d", revision, got, err, want)
+		}
+	}
+	load("", 0)
+	save(1, `{"v":1}`, 0)
+	load("", 0)
+	save(0, `{"v":1}`, 1)
+	save(0, `{"v":2}`, 0)
+	load(`{"v":1}`, 1)
+	save(1, `{"v":3}`, 2)
+	save(1, `{"v":4}`, 0)
+	load(`{"v":3}`, 2)
+	save(2, "", 3) // a reset
+	load("", 3)
+	save(0, `{"v":5}`, 0)
+
+	var won sync.Map
+	var all sync.WaitGroup
+	for n := range 8 {
+		all.Go(func() {
+			if _, err := b.Store.SaveCheckpoint(t.Context(), "race", 0, es.Checkpoint(fmt.Sprintf(`{"v":%d}`, n))); err == nil {
+				won.Store(n, true)
+			} else if !errors.Is(err, es.ErrStaleCheckpoint) {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	winners := 0
+	won.Range(func(any, any) bool { winners++; return true })
+	if winners != 1 {
+		t.Errorf("%d of 8 first checkpoints were stored", winners)
+	}
+}

@@ -1,0 +1,167 @@
+package sqlite
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/peatlog/peat/es"
+	"github.com/peatlog/peat/es/internal/page"
+)
+
+var _ es.Feed = (*Store)(nil)
+
+// cursor is the stored form of a checkpoint. There is one writer at a time, so the
+// order of positions is the order of commits, and a position says it all.
+type cursor struct {
+	Version  int   `json:"v"`
+	Position int64 `json:"position"`
+}
+
+// Feed implements [es.Feed]. Both horizons are the same here.
+func (s *Store) Feed(ctx context.Context, behind es.Checkpoint, opts es.FeedOptions) (es.Batch, error) {
+	opts.MaxEvents, opts.MaxBytes = cmp.Or(opts.MaxEvents, 500), cmp.Or(opts.MaxBytes, 4<<20)
+	if err := opts.Validate(); err != nil {
+		return es.Batch{}, err
+	}
+	batch, err := s.feed(ctx, behind, opts)
+	if err != nil {
+		return es.Batch{}, fmt.Errorf("feed: %w", err)
+	}
+	return batch, nil
+}
+
+func (s *Store) feed(ctx context.Context, behind es.Checkpoint, opts es.FeedOptions) (es.Batch, error) {
+	from, err := parseCursor(behind)
+	if err != nil {
+		return es.Batch{}, err
+	}
+	var last int64
+	if err := queryRow(ctx, s.db, s.sql.lastPosition, nil, &last); err != nil {
+		return es.Batch{}, statementError(err)
+	}
+	switch {
+	case from > last:
+		return es.Batch{}, fmt.Errorf("%w: the checkpoint is at position %d, the log ends at %d; was an older copy of the file restored? reset the subscription",
+			es.ErrForeignEpoch, from, last)
+	case from == last:
+		return es.Batch{Next: behind}, nil
+	}
+	p, err := s.readFeed(ctx, from, last, opts)
+	if err != nil {
+		return es.Batch{}, err
+	}
+	b := es.Batch{Events: p.Events, Next: checkpoint(last)}
+	if n := len(p.Events); n > 0 {
+		if p.More {
+			b.Next = checkpoint(p.Events[n-1].Position)
+		}
+		b.Prefix = func(n int) es.Checkpoint {
+			switch n {
+			case 0:
+				return behind
+			case len(b.Events):
+				return b.Next
+			default:
+				return checkpoint(b.Events[n-1].Position)
+			}
+		}
+	}
+	return b, nil
+}
+
+func checkpoint(position int64) es.Checkpoint {
+	text, err := json.Marshal(cursor{Version: 1, Position: position})
+	if err != nil {
+		panic(err) // two numbers
+	}
+	return es.Checkpoint(text)
+}
+
+func parseCursor(cp es.Checkpoint) (int64, error) {
+	if cp == "" {
+		return 0, nil
+	}
+	var c cursor
+	if err := json.Unmarshal([]byte(cp), &c); err != nil {
+		return 0, fmt.Errorf("%w: %w", es.ErrCheckpoint, err)
+	}
+	if c.Version != 1 || c.Position <= 0 {
+		return 0, fmt.Errorf("%w: version %d, position %d", es.ErrCheckpoint, c.Version, c.Position)
+	}
+	return c.Position, nil
+}
+
+// readFeed reads the next events of the log that the filter selects.
+func (s *Store) readFeed(ctx context.Context, from, last int64, opts es.FeedOptions) (page.Page, error) {
+	var p page.Page
+	if s.readers.closed.Load() {
+		return p, ErrClosed
+	}
+	text, args := s.feedSQL(opts.Filter)
+	rows, err := s.readers.db.QueryContext(ctx, text, append([]any{from, last, opts.MaxEvents}, args...)...)
+	if err != nil {
+		return p, statementError(err)
+	}
+	defer rows.Close() //nolint:errcheck // rows.Err says it
+	var r row
+	dest := make([]any, len(r))
+	for i := range r {
+		dest[i] = &r[i]
+	}
+	for size := 0; rows.Next(); {
+		if err := rows.Scan(dest...); err != nil {
+			return p, err
+		}
+		stream, err := es.ParseStreamID(r.string(0))
+		if err != nil {
+			return p, err
+		}
+		n, err := add(&p, &r, stream)
+		if err != nil {
+			return p, err
+		}
+		if size += n; size > opts.MaxBytes && len(p.Events) > 1 {
+			p.Events, p.More = p.Events[:len(p.Events)-1], true
+			break
+		}
+	}
+	p.More = p.More || len(p.Events) == opts.MaxEvents
+	return p, statementError(rows.Err())
+}
+
+// feedSQL returns the statement for a filter and the arguments behind the first three.
+func (s *Store) feedSQL(f es.Filter) (string, []any) {
+	var filter strings.Builder
+	var args []any
+	arg := func(v any) string {
+		args = append(args, v)
+		return "?" + strconv.Itoa(3+len(args))
+	}
+	in := func(column string, values []string) {
+		if len(values) == 0 {
+			return
+		}
+		list := make([]string, len(values))
+		for i, v := range values {
+			list[i] = arg(v)
+		}
+		filter.WriteString(" AND " + column + " IN (" + strings.Join(list, ", ") + ")")
+	}
+	in("e.category", f.Categories)
+	in("e.event_type", f.Types)
+	if f.Stream != (es.StreamID{}) {
+		filter.WriteString(" AND e.stream_no = (SELECT stream_no FROM peat_streams WHERE stream_id = " + arg(f.Stream.String()) + ")")
+	}
+	if f.Segments > 1 {
+		filter.WriteString(" AND e.stream_no % " + arg(f.Segments) + " = " + arg(f.Segment))
+	}
+	index := "NOT INDEXED" // by position
+	if len(f.Categories) == 1 {
+		index = "INDEXED BY peat_events_category_idx"
+	}
+	return strings.NewReplacer("{index}", index, "{filter}", filter.String()).Replace(s.sql.feed), args
+}
