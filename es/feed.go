@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 )
 
 // Checkpoint is a place in the log: everything before it is delivered, nothing
@@ -112,6 +113,27 @@ type Feed interface {
 	// Errors to branch on: [ErrCheckpoint], [ErrForeignEpoch],
 	// [ErrOrderingViolation], [ErrInvalidStream].
 	Feed(ctx context.Context, behind Checkpoint, opts FeedOptions) (Batch, error)
+}
+
+// Pinner tells who holds a [Settled] feed back. Safe for concurrent use.
+type Pinner interface {
+	// Pins returns the transactions that are open, the oldest first. What is
+	// younger than the oldest waits for it. A store whose feeds wait for nobody
+	// returns none.
+	Pins(ctx context.Context) ([]Pin, error)
+}
+
+// Pin is an open transaction that holds back what is younger.
+type Pin struct {
+	// PID is the backend's process, 0 for a prepared transaction.
+	PID int
+	// Prepared is the name of a prepared transaction, which lasts until somebody
+	// commits it or rolls it back.
+	Prepared string
+	// User, Database, Application and Query say what it is doing.
+	User, Database, Application, Query string
+	// Age is how long it has been open.
+	Age time.Duration
 }
 
 // Checkpointer keeps the checkpoints of subscriptions. Safe for concurrent use.

@@ -12,6 +12,7 @@ import (
 type Store interface {
 	es.Feed
 	es.Checkpointer
+	es.Pinner
 }
 
 // Options says what a subscription delivers. The zero value delivers everything
@@ -128,4 +129,33 @@ func (s *Subscription) save(ctx context.Context, cp es.Checkpoint) error {
 	}
 	s.revision = revision
 	return nil
+}
+
+// Status is where a subscription stands.
+type Status struct {
+	Name    string
+	Horizon es.Horizon
+	// Checkpoint is the stored one, and Revision counts how often it was stored.
+	Checkpoint es.Checkpoint
+	Revision   int64
+	// Pins are the open transactions that hold back a Settled subscription, the
+	// oldest first; what is younger than that one waits for it. Under Committed
+	// there are none.
+	Pins []es.Pin
+}
+
+// Status reads where the subscription stands, for people and monitoring. Unlike the
+// other methods it may be called by any goroutine.
+func (s *Subscription) Status(ctx context.Context) (Status, error) {
+	status := Status{Name: s.name, Horizon: s.opts.Horizon}
+	var err error
+	if status.Checkpoint, status.Revision, err = s.store.LoadCheckpoint(ctx, s.name); err != nil {
+		return Status{}, err
+	}
+	if s.opts.Horizon == es.Settled {
+		if status.Pins, err = s.store.Pins(ctx); err != nil {
+			return Status{}, fmt.Errorf("subscription %q: %w", s.name, err)
+		}
+	}
+	return status, nil
 }

@@ -57,7 +57,7 @@ var _ es.Store = (*Store)(nil)
 
 // Open returns the store in the schema that opts names. The pool stays the
 // caller's: closing it ends the store. Errors to branch on: [ErrNotMigrated],
-// [ErrSchemaNewer], [ErrMigrationEdited].
+// [ErrSchemaNewer], [ErrMigrationEdited], es.ErrForeignEpoch.
 func Open(ctx context.Context, pool *pgxpool.Pool, opts Options) (*Store, error) {
 	opts, err := opts.withDefaults()
 	if err != nil {
@@ -68,6 +68,10 @@ func Open(ctx context.Context, pool *pgxpool.Pool, opts Options) (*Store, error)
 		return nil, fmt.Errorf("open store: %w", err)
 	}
 	s := &Store{pool: pool, session: session{db: pool, sql: q, opts: opts}}
+	foreign, err := s.foreign(ctx, pool)
+	if err := cmp.Or(err, foreign); err != nil {
+		return nil, fmt.Errorf("open store: %w", err)
+	}
 	return s, nil
 }
 

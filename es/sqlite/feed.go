@@ -73,6 +73,9 @@ func (s *Store) feed(ctx context.Context, behind es.Checkpoint, opts es.FeedOpti
 	return b, nil
 }
 
+// Pins implements [es.Pinner]: nobody can hold back a feed here.
+func (*Store) Pins(context.Context) ([]es.Pin, error) { return nil, nil }
+
 func checkpoint(position int64) es.Checkpoint {
 	text, err := json.Marshal(cursor{Version: 1, Position: position})
 	if err != nil {

@@ -1,0 +1,95 @@
+// Command bench measures peat on PostgreSQL, each figure beside a reference that
+// does the same work without peat and takes turns with it in the same run.
+//
+// It works in schemas of its own and drops them at the end. README.md says what the
+// figures show and what they do not.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+)
+
+// command is the command line.
+type command struct {
+	DSN   string `name:"dsn" placeholder:"URL" help:"Measure on this server instead of starting one."`
+	JSON  string `name:"json" placeholder:"FILE" type:"path" help:"Write the results to this file, too."`
+	Only  string `placeholder:"NAME" help:"Run this scenario alone."`
+	Quick bool   `help:"Fewer events and rounds: to see that it works, not to quote."`
+	List  bool   `help:"List the scenarios and exit."`
+}
+
+func main() {
+	var c command
+	parser := kong.Parse(&c, kong.Name("bench"), kong.Description("Measures peat against references taken in the same run."))
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	parser.FatalIfErrorf(c.run(ctx))
+}
+
+func (c command) run(ctx context.Context) error {
+	if c.List {
+		for _, s := range scenarios {
+			fmt.Printf("%-12s %s\n", s.name, s.about)
+		}
+		return nil
+	}
+	chosen, err := choose(c.Only)
+	if err != nil {
+		return err
+	}
+	return withServer(c.DSN, func(dsn string) error {
+		results, err := runAll(ctx, chosen, dsn, c.Quick)
+		if len(results) > 0 { // also after an error: what was measured is measured
+			fmt.Print(table(results))
+		}
+		if err == nil && c.JSON != "" {
+			err = writeJSON(c.JSON, results)
+		}
+		return err
+	})
+}
+
+// choose returns the scenario of this name, or all of them.
+func choose(only string) ([]scenario, error) {
+	if only == "" {
+		return scenarios, nil
+	}
+	var names []string
+	for _, s := range scenarios {
+		if s.name == only {
+			return []scenario{s}, nil
+		}
+		names = append(names, s.name)
+	}
+	return nil, fmt.Errorf("there is no scenario %q; there are %s", only, strings.Join(names, ", "))
+}
+
+func runAll(ctx context.Context, chosen []scenario, dsn string, quick bool) ([]result, error) {
+	var all []result
+	for _, s := range chosen {
+		fmt.Fprintf(os.Stderr, "%s: %s\n", s.name, s.about)
+		results, err := runOne(ctx, s, dsn, quick)
+		all = append(all, results...)
+		if err != nil {
+			return all, fmt.Errorf("%s: %w", s.name, err)
+		}
+	}
+	return all, nil
+}
+
+func runOne(ctx context.Context, s scenario, dsn string, quick bool) (_ []result, err error) {
+	b, err := newBed(ctx, dsn, quick)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, b.close(context.WithoutCancel(ctx))) }()
+	return s.run(ctx, b)
+}

@@ -1,0 +1,103 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/peatlog/peat/es"
+	"github.com/peatlog/peat/subscribe"
+)
+
+const replayBatch = 2000
+
+// replay reads the whole log through a subscription and decodes every event.
+func replay(ctx context.Context, b *bed) ([]result, error) {
+	streams, perStream := 10_000, 100
+	if b.quick {
+		perStream = 10
+	}
+	if err := b.fill(ctx, streams, perStream); err != nil {
+		return nil, err
+	}
+	r := result{Name: "replay", Unit: "events/s"}
+	var ours, reference []float64
+	var polls []time.Duration
+	perSecond := func(start time.Time) float64 { return float64(streams*perStream) / time.Since(start).Seconds() }
+	err := b.takeTurns(func() error {
+		t, start := newTally(streams, perStream), time.Now()
+		took, err := b.replayOurs(ctx, fmt.Sprintf("replay %d", len(ours)), t)
+		ours, polls = append(ours, perSecond(start)), append(polls, took...)
+		t.addTo(&r)
+		return err
+	}, func() error {
+		t, start := newTally(streams, perStream), time.Now()
+		err := b.replayRaw(ctx, t)
+		reference = append(reference, perSecond(start))
+		if n := t.missing(); n > 0 && err == nil {
+			err = fmt.Errorf("the reference read %d events too few", n)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	r.Ours, r.Reference = median(ours), median(reference)
+	r.P50, r.P99 = percentile(polls, 0.50), percentile(polls, 0.99)
+	return []result{r.judge(goal{ratio: new(0.85), least: new(600_000.0)})}, nil
+}
+
+// replayOurs answers how long each poll took, without the decoding.
+func (b *bed) replayOurs(ctx context.Context, name string, t *tally) ([]time.Duration, error) {
+	sub, err := subscribe.New(b.store, name, subscribe.Options{BatchEvents: replayBatch})
+	if err != nil {
+		return nil, err
+	}
+	var took []time.Duration
+	for {
+		start := time.Now()
+		batch, err := sub.Poll(ctx)
+		if err != nil || len(batch) == 0 {
+			return took, err
+		}
+		took = append(took, time.Since(start))
+		for _, r := range batch {
+			e, err := es.Decode(union, r)
+			if err != nil {
+				return nil, err
+			}
+			t.add(e.Event.(paid).Stream, e.Version)
+		}
+	}
+}
+
+// replayRaw is what a program without peat would do to read the same.
+func (b *bed) replayRaw(ctx context.Context, t *tally) error {
+	conn, err := b.pool.Acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Release()
+	rows, err := conn.Query(ctx, b.inSchema(rawSelect))
+	if err != nil {
+		return err
+	}
+	var (
+		stream, eventType    string
+		version, position    int64
+		id                   [16]byte
+		data, blob, metadata []byte
+		at                   time.Time
+	)
+	_, err = pgx.ForEachRow(rows, []any{&stream, &version, &position, &id, &eventType, &data, &blob, &metadata, &at}, func() error {
+		e, err := union.Decode(eventType, data, false)
+		if err != nil {
+			return err
+		}
+		t.add(e.(paid).Stream, version)
+		return nil
+	})
+	return err
+}

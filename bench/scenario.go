@@ -1,0 +1,90 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/peatlog/peat/es/postgres"
+)
+
+// scenario measures one thing and answers one line of the table or more.
+type scenario struct {
+	name, about string
+	run         func(ctx context.Context, b *bed) ([]result, error)
+}
+
+var scenarios = []scenario{
+	{"replay", "typed replay of the log in batches of 2,000, against a streamed SELECT", replay},
+	{"poll-idle", "a poll that finds nothing, against SELECT 1", pollIdle},
+}
+
+// bed is what a scenario works on: an empty log in a schema of its own.
+type bed struct {
+	pool   *pgxpool.Pool
+	wire   *wire
+	store  *postgres.Store
+	schema string // a plain name that needs no quotes
+	quick  bool
+}
+
+// newBed makes the schema. The caller closes the bed.
+func newBed(ctx context.Context, dsn string, quick bool) (*bed, error) {
+	config, err := pgxpool.ParseConfig(dsn)
+	if err != nil {
+		return nil, err
+	}
+	b := &bed{wire: new(wire), schema: "peat_bench_" + strings.ToLower(rand.Text()[:10]), quick: quick}
+	config.ConnConfig.DialFunc = b.wire.dialer(config.ConnConfig.DialFunc)
+	if b.pool, err = pgxpool.NewWithConfig(ctx, config); err != nil {
+		return nil, err
+	}
+	opts := postgres.Options{Schema: b.schema}
+	if err = postgres.Migrate(ctx, b.pool, opts); err == nil {
+		b.store, err = postgres.Open(ctx, b.pool, opts)
+	}
+	if err != nil {
+		_ = b.close(context.WithoutCancel(ctx)) // the first error says more
+		return nil, err
+	}
+	return b, nil
+}
+
+func (b *bed) close(ctx context.Context) error {
+	defer b.pool.Close()
+	if _, err := b.pool.Exec(ctx, "DROP SCHEMA IF EXISTS "+b.schema+" CASCADE"); err != nil {
+		return fmt.Errorf("drop schema %s: %w", b.schema, err)
+	}
+	return nil
+}
+
+// rounds is how often each side of a comparison is measured.
+func (b *bed) rounds() int {
+	if b.quick {
+		return 3
+	}
+	return 5
+}
+
+// takeTurns measures the two sides alternately, and lets each go first equally
+// often, so that what the machine does meanwhile meets both.
+func (b *bed) takeTurns(ours, reference func() error) error {
+	for i := range b.rounds() {
+		first, second := ours, reference
+		if i%2 == 1 {
+			first, second = reference, ours
+		}
+		if err := first(); err != nil {
+			return err
+		}
+		if err := second(); err != nil {
+			return err
+		}
+		fmt.Fprintf(os.Stderr, "  round %d of %d\n", i+1, b.rounds())
+	}
+	return nil
+}
