@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -230,4 +232,51 @@ func testMovedLog(t *testing.T, burnOld, burnFresh int, copied, foreign bool, ho
 	if err := fresh.pool.QueryRow(t.Context(), "SELECT count(*) FROM peat.epochs").Scan(&epochs); err != nil || (epochs == 2) != foreign {
 		t.Errorf("%d epochs, %v", epochs, err)
 	}
+}
+
+// A standby may show commits in another order than the primary.
+func TestFeedRefusesAStandby(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	if err := postgres.Migrate(t.Context(), c.pool, postgres.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	c.open(t)
+	c.invert(t, streamS)
+	var folder string
+	if err := c.pool.QueryRow(t.Context(), "SHOW data_directory").Scan(&folder); err != nil {
+		t.Fatal(err)
+	}
+	c.pool.Close()
+	c.Stop(t, pgtest.Fast)
+	if err := os.WriteFile(filepath.Join(folder, "standby.signal"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	c.Start(t)
+	pool, err := pgxpool.New(t.Context(), c.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pool.Close()
+	store, err := postgres.Open(t.Context(), pool, postgres.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := len(readStream(t, store, streamS)); n != 2 { // streams can be read there
+		t.Errorf("%d events, want 2", n)
+	}
+	if batch, err := store.Feed(t.Context(), "", es.FeedOptions{}); !errors.Is(err, postgres.ErrStandby) {
+		t.Errorf("%d events, error %v; want ErrStandby", len(batch.Events), err)
+	}
+}
+
+func readStream(t *testing.T, store es.StreamReader, stream es.StreamID) (all []es.Recorded) {
+	t.Helper()
+	for rec, err := range store.ReadStream(t.Context(), stream, es.ReadOptions{}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, rec)
+	}
+	return all
 }

@@ -40,9 +40,15 @@ func (s *Store) windowSQL(w window.Window, opts es.FeedOptions) (string, []any, 
 	filter := filterSQL(&args, s.sql, opts.Filter)
 	stragglers := ""
 	if ids := w.Stragglers(); !ids.Empty() && w.After < w.From.LastPosition {
+		text := s.sql.feedStragglers
+		if w.Horizon == es.Settled && w.After > 0 {
+			// All that is younger waits in one backlog: go through it by position
+			// instead of collecting all of it again.
+			text = strings.Replace(text, "AS MATERIALIZED", "AS NOT MATERIALIZED", 1)
+		}
 		stragglers = strings.NewReplacer(
 			"{ids}", stragglersSQL(&args, w.Horizon, ids), "{base}", args.add(base, "::bigint"),
-			"{visible}", visible, "{filter}", filter).Replace(s.sql.feedStragglers)
+			"{visible}", visible, "{filter}", filter).Replace(text)
 	}
 	sql := strings.NewReplacer("{visible}", visible, "{filter}", filter, "{stragglers}", stragglers).Replace(s.sql.feed)
 	return sql, args, nil
@@ -51,7 +57,9 @@ func (s *Store) windowSQL(w window.Window, opts es.FeedOptions) (string, []any, 
 // sees is what window.Frontier.Sees is for rows of the frontier's epoch.
 func sees(args *arguments, horizon es.Horizon, f window.Frontier) string {
 	if horizon == es.Settled {
-		return "coalesce(e.held_until, e.transaction_id) < " + args.xid(f.Snapshot.Xmin)
+		// Not coalesce(held_until, transaction_id), which has no statistics.
+		xmin := args.xid(f.Snapshot.Xmin)
+		return "e.transaction_id < " + xmin + " AND (e.held_until IS NULL OR e.held_until < " + xmin + ")"
 	}
 	return "e.transaction_id < " + args.xid(f.Snapshot.Xmin) + " OR pg_visible_in_snapshot(e.transaction_id, " + args.snapshot(f.Snapshot) + ")"
 }

@@ -181,9 +181,14 @@ func (c *Cluster) awaitReady(run *postmaster) error {
 }
 
 // ready reads the first and eighth line of postmaster.pid: process number, which
-// a crashed predecessor may have left there, and state.
+// a crashed predecessor may have left there, and state, which is another one for a
+// standby that takes readers.
 func (c *Cluster) ready(pid int) bool {
 	text, err := os.ReadFile(filepath.Join(c.dataDir(), "postmaster.pid"))
 	lines := strings.Split(string(text), "\n")
-	return err == nil && len(lines) > 7 && lines[0] == strconv.Itoa(pid) && strings.TrimSpace(lines[7]) == "ready"
+	if err != nil || len(lines) < 8 || lines[0] != strconv.Itoa(pid) {
+		return false
+	}
+	state := strings.TrimSpace(lines[7])
+	return state == "ready" || state == "standby"
 }
