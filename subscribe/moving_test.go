@@ -53,6 +53,15 @@ func (c *cluster) burn(t *testing.T, n int) {
 	c.exec(t, fmt.Sprintf("DO $$ BEGIN FOR i IN 1..%d LOOP PERFORM pg_current_xact_id(); COMMIT; END LOOP; END $$", n))
 }
 
+// create makes an empty log.
+func (c *cluster) create(t *testing.T) {
+	t.Helper()
+	if err := postgres.Migrate(t.Context(), c.pool, postgres.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	c.open(t)
+}
+
 func (c *cluster) open(t *testing.T) {
 	t.Helper()
 	var err error
@@ -162,10 +171,7 @@ func testMovedLog(t *testing.T, burnOld, burnFresh int, copied, foreign bool, ho
 	old, fresh := newCluster(t), newCluster(t)
 	old.burn(t, burnOld)
 	fresh.burn(t, burnFresh)
-	if err := postgres.Migrate(t.Context(), old.pool, postgres.Options{}); err != nil {
-		t.Fatal(err)
-	}
-	old.open(t)
+	old.create(t)
 	for range 3 {
 		old.invert(t, streamS)
 	}
@@ -238,10 +244,7 @@ func testMovedLog(t *testing.T, burnOld, burnFresh int, copied, foreign bool, ho
 func TestFeedRefusesAStandby(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t)
-	if err := postgres.Migrate(t.Context(), c.pool, postgres.Options{}); err != nil {
-		t.Fatal(err)
-	}
-	c.open(t)
+	c.create(t)
 	c.invert(t, streamS)
 	var folder string
 	if err := c.pool.QueryRow(t.Context(), "SHOW data_directory").Scan(&folder); err != nil {
