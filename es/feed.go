@@ -110,8 +110,8 @@ type Feed interface {
 	// Of a stream, versions come in order; an event that was appended after
 	// another one was read comes after it.
 	//
-	// Errors to branch on: [ErrCheckpoint], [ErrForeignEpoch],
-	// [ErrOrderingViolation], [ErrInvalidStream].
+	// Errors to branch on: [ErrCheckpoint], [ErrLostCheckpoint],
+	// [ErrForeignEpoch], [ErrOrderingViolation], [ErrInvalidStream].
 	Feed(ctx context.Context, behind Checkpoint, opts FeedOptions) (Batch, error)
 }
 
@@ -152,6 +152,9 @@ var (
 	// ErrCheckpoint: the checkpoint is none of this store's, or belongs to
 	// another horizon.
 	ErrCheckpoint = errors.New("unusable checkpoint")
+	// ErrLostCheckpoint: the checkpoint was not stored, and the server has crashed
+	// since; what it knows may not have happened. Go back to the stored one.
+	ErrLostCheckpoint = errors.New("checkpoint lost in a crash")
 	// ErrStaleCheckpoint: the stored checkpoint was changed by somebody else. See
 	// [*StaleCheckpointError].
 	ErrStaleCheckpoint = errors.New("stale checkpoint")

@@ -61,12 +61,11 @@ func (s *Subscription) Name() string { return s.name }
 // memory is not safe across a crash of the server. Errors to branch on are those
 // of es.Feed; es.ErrOrderingViolation comes again and again until a reset.
 func (s *Subscription) Poll(ctx context.Context) ([]es.Recorded, error) {
-	if err := s.load(ctx); err != nil {
-		return nil, err
+	batch, err := s.feed(ctx)
+	if errors.Is(err, es.ErrLostCheckpoint) { // the server has crashed between two polls
+		batch, err = s.feed(ctx)
 	}
-	batch, err := s.store.Feed(ctx, s.next, s.opts)
 	if err != nil {
-		s.loaded = false
 		if violation, ok := errors.AsType[*es.OrderingViolationError](err); ok {
 			violation.Subscription = s.name
 			return nil, violation
@@ -75,6 +74,17 @@ func (s *Subscription) Poll(ctx context.Context) ([]es.Recorded, error) {
 	}
 	s.batch, s.next = batch, batch.Next
 	return batch.Events, nil
+}
+
+// feed reads the next batch. An error makes it begin behind the stored checkpoint
+// the next time.
+func (s *Subscription) feed(ctx context.Context) (es.Batch, error) {
+	if err := s.load(ctx); err != nil {
+		return es.Batch{}, err
+	}
+	batch, err := s.store.Feed(ctx, s.next, s.opts)
+	s.loaded = err == nil
+	return batch, err
 }
 
 func (s *Subscription) load(ctx context.Context) (err error) {

@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/peatlog/peat/es"
+	"github.com/peatlog/peat/internal/window"
 )
 
 // LoadCheckpoint implements [es.Checkpointer].
@@ -31,7 +32,7 @@ func (s *session) LoadCheckpoint(ctx context.Context, subscription string) (es.C
 func (s *session) SaveCheckpoint(ctx context.Context, subscription string, revision int64, cp es.Checkpoint) (int64, error) {
 	var text *string
 	if cp != "" {
-		text = new(string(cp))
+		text = new(string(window.Durable(cp)))
 	}
 	var saved int64
 	err := s.db.QueryRow(ctx, s.sql.saveCheckpoint, subscription, revision, text).Scan(&saved)

@@ -34,19 +34,29 @@ func (s *Store) Feed(ctx context.Context, behind es.Checkpoint, opts es.FeedOpti
 }
 
 func (s *Store) feed(ctx context.Context, behind es.Checkpoint, opts es.FeedOptions) (es.Batch, error) {
-	c, epochs, err := s.openWindow(ctx, behind, opts.Horizon)
-	if err != nil || c.To == nil {
-		return es.Batch{Next: behind}, err
-	}
-	events, more, err := s.readWindow(ctx, c.Window(epochs), opts)
+	// All statements on one connection: so no crash lies between them.
+	conn, err := s.pool.Acquire(ctx)
 	if err != nil {
 		return es.Batch{}, err
 	}
-	if err := s.backstop(ctx, c, epochs, events); err != nil {
+	defer conn.Release()
+	r := &feedReader{session: &s.session, conn: conn.Conn()}
+	c, epochs, err := r.openWindow(ctx, behind, opts.Horizon)
+	if err != nil || c.To == nil {
+		return es.Batch{Next: behind}, err
+	}
+	events, more, err := r.readWindow(ctx, c.Window(epochs), opts)
+	if err != nil {
 		return es.Batch{}, err
 	}
-	b := es.Batch{Events: events}
-	next := c
+	if err := r.backstop(ctx, c, epochs, events); err != nil {
+		return es.Batch{}, err
+	}
+	next := c.Delivered(events)
+	if !more {
+		next = next.Close()
+	}
+	b := es.Batch{Events: events, Next: next.Checkpoint()}
 	if len(events) > 0 {
 		b.Prefix = func(n int) es.Checkpoint {
 			if n == len(events) {
@@ -54,19 +64,20 @@ func (s *Store) feed(ctx context.Context, behind es.Checkpoint, opts es.FeedOpti
 			}
 			return c.Delivered(events[:n]).Checkpoint()
 		}
-		next = c.Delivered(events)
 	}
-	if !more {
-		next = next.Close()
-	}
-	b.Next = next.Checkpoint()
 	return b, nil
+}
+
+// feedReader reads one batch on one connection.
+type feedReader struct {
+	*session
+	conn *pgx.Conn
 }
 
 // openWindow returns the cursor of a checkpoint with its window open, or without
 // one where there is nothing new.
-func (s *Store) openWindow(ctx context.Context, behind es.Checkpoint, horizon es.Horizon) (window.Cursor, window.Epochs, error) {
-	var c window.Cursor
+func (r *feedReader) openWindow(ctx context.Context, behind es.Checkpoint, horizon es.Horizon) (window.Cursor, window.Epochs, error) {
+	c := window.Cursor{Horizon: horizon}
 	if behind != "" {
 		var err error
 		if c, err = window.Parse(behind); err != nil {
@@ -75,85 +86,116 @@ func (s *Store) openWindow(ctx context.Context, behind es.Checkpoint, horizon es
 		if c.Horizon != horizon {
 			return c, nil, fmt.Errorf("%w: it is of the horizon %v, not %v; reset the subscription to change it", es.ErrCheckpoint, c.Horizon, horizon)
 		}
-		if c.To != nil {
-			epochs, err := s.epochs(ctx)
-			return c, epochs, err
-		}
 	}
-	now, epochs, err := s.frontier(ctx)
+	var now moment
+	var err error
+	if c.To == nil {
+		now, err = r.frontier(ctx)
+	} else {
+		now, err = r.life(ctx)
+	}
 	if err != nil {
 		return c, nil, err
 	}
+	if err := c.Survived(now.incarnation); err != nil {
+		return c, nil, err
+	}
+	c.Incarnation = now.incarnation
+	if c.To != nil {
+		return c, now.epochs, nil
+	}
 	if behind == "" {
-		first, err := epochs.Begin(epochs[0].Number)
-		if err != nil {
+		if c.From, err = now.epochs.Begin(now.epochs[0].Number); err != nil {
 			return c, nil, err
 		}
-		c = window.Cursor{Horizon: horizon, From: first}
 	}
-	to, err := c.Until(now, epochs)
+	to, err := c.Until(now.Frontier, now.epochs)
 	if err != nil {
 		return c, nil, err
 	}
 	c, _ = c.Open(to)
-	return c, epochs, nil
+	return c, now.epochs, nil
+}
+
+// moment is a frontier and what is known of the log's life at it.
+type moment struct {
+	window.Frontier
+	epochs      window.Epochs
+	incarnation string
 }
 
 // frontier takes a frontier of now, in one round trip: in a pipeline each statement
 // has its own snapshot, in the order that they are sent. The pipeline begins and
 // ends its own transaction, as the third statement needs.
-func (s *Store) frontier(ctx context.Context) (window.Frontier, window.Epochs, error) {
-	var f window.Frontier
-	var epochs window.Epochs
+func (r *feedReader) frontier(ctx context.Context) (moment, error) {
+	var m moment
 	var snapshot string
 	var standby bool
-	var low uint32
+	var low int64
 	pipeline := &pgx.Batch{}
-	pipeline.Queue(s.sql.frontierPosition).QueryRow(func(row pgx.Row) error { return row.Scan(&f.LastPosition) })
-	pipeline.Queue(s.sql.frontierSnapshot).QueryRow(func(row pgx.Row) error { return row.Scan(&snapshot, &standby) })
-	pipeline.Queue(s.sql.frontierNext).QueryRow(func(row pgx.Row) error {
-		var next int64
-		err := row.Scan(&next)
-		low = uint32(next)
-		return err
-	})
-	pipeline.Queue(s.sql.epochs).Query(func(rows pgx.Rows) (err error) { epochs, err = collectEpochs(rows); return err })
-	if err := s.pool.SendBatch(ctx, pipeline).Close(); err != nil {
-		return f, nil, fmt.Errorf("take a frontier: %w", err)
-	}
+	pipeline.Queue(r.sql.frontierPosition).QueryRow(func(row pgx.Row) error { return row.Scan(&m.LastPosition) })
+	pipeline.Queue(r.sql.frontierSnapshot).QueryRow(func(row pgx.Row) error { return row.Scan(&snapshot, &standby) })
+	pipeline.Queue(r.sql.frontierNext).QueryRow(func(row pgx.Row) error { return row.Scan(&low) })
+	pipeline.Queue(r.sql.epochs).Query(m.scanLife)
+	err := r.conn.SendBatch(ctx, pipeline).Close()
 	if standby {
-		return f, nil, ErrStandby
+		return m, ErrStandby
 	}
-	var err error
-	if f.Snapshot, err = window.ParseSnapshot(snapshot); err != nil {
-		return f, nil, err
-	}
-	f.Epoch, f.Next = epochs.Current(), f.Snapshot.Next(low)
-	return f, epochs, nil
-}
-
-// epochs returns the epochs of the log.
-func (s *Store) epochs(ctx context.Context) (window.Epochs, error) {
-	rows, err := s.db.Query(ctx, s.sql.epochs)
 	if err != nil {
-		return nil, err
+		return m, fmt.Errorf("take a frontier: %w", err)
 	}
-	return collectEpochs(rows)
+	if m.Snapshot, err = window.ParseSnapshot(snapshot); err != nil {
+		return m, err
+	}
+	m.Epoch, m.Next = m.epochs.Current(), m.Snapshot.Next(uint32(low))
+	return m, r.incarnate(ctx, &m)
 }
 
-func collectEpochs(rows pgx.Rows) (window.Epochs, error) {
-	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (e window.Epoch, err error) {
-		return e, row.Scan(&e.Number, &e.Base)
+// life returns a moment without its frontier.
+func (r *feedReader) life(ctx context.Context) (moment, error) {
+	var m moment
+	rows, err := r.conn.Query(ctx, r.sql.epochs)
+	if err != nil {
+		return m, err
+	}
+	if err := m.scanLife(rows); err != nil {
+		return m, err
+	}
+	return m, r.incarnate(ctx, &m)
+}
+
+func (m *moment) scanLife(rows pgx.Rows) error {
+	var e window.Epoch
+	_, err := pgx.ForEachRow(rows, []any{&e.Number, &e.Base, &m.incarnation}, func() error {
+		m.epochs = append(m.epochs, e)
+		return nil
 	})
+	return err
+}
+
+// incarnate gives a server that has crashed, or is new to the log, its incarnation.
+func (r *feedReader) incarnate(ctx context.Context, m *moment) error {
+	if m.incarnation != "" {
+		return nil
+	}
+	if _, err := r.conn.Exec(ctx, r.sql.newIncarnation); err != nil {
+		return fmt.Errorf("give the server an incarnation: %w", err)
+	}
+	rows, err := r.conn.Query(ctx, r.sql.epochs)
+	if err != nil {
+		return err
+	}
+	m.epochs = nil
+	return m.scanLife(rows)
 }
 
 // readWindow reads the next events of a window and tells whether there are more.
-func (s *Store) readWindow(ctx context.Context, w window.Window, opts es.FeedOptions) ([]es.Recorded, bool, error) {
-	sql, args, err := s.windowSQL(w, opts)
+func (r *feedReader) readWindow(ctx context.Context, w window.Window, opts es.FeedOptions) ([]es.Recorded, bool, error) {
+	sql, args, err := r.windowSQL(w, opts)
 	if err != nil {
 		return nil, false, err
 	}
-	rows, err := s.db.Query(ctx, sql, args...)
+	rows, err := r.conn.Query(ctx, sql, args...)
 	if err != nil {
 		return nil, false, err
 	}
@@ -163,7 +205,7 @@ func (s *Store) readWindow(ctx context.Context, w window.Window, opts es.FeedOpt
 
 // backstop checks that none of the events is behind a later one of its stream.
 // Only those can be that are not above everything delivered before.
-func (s *Store) backstop(ctx context.Context, c window.Cursor, epochs window.Epochs, events []es.Recorded) error {
+func (r *feedReader) backstop(ctx context.Context, c window.Cursor, epochs window.Epochs, events []es.Recorded) error {
 	var streams []string
 	var versions []int64
 	for _, e := range events {
@@ -175,13 +217,13 @@ func (s *Store) backstop(ctx context.Context, c window.Cursor, epochs window.Epo
 	if len(streams) == 0 {
 		return nil
 	}
-	sql, args, err := s.backstopSQL(c.Window(epochs), streams, versions)
+	sql, args, err := r.backstopSQL(c.Window(epochs), streams, versions)
 	if err != nil {
 		return err
 	}
 	var stream string
 	violation := &es.OrderingViolationError{}
-	err = s.db.QueryRow(ctx, sql, args...).Scan(&stream, &violation.Version, &violation.LastDelivered)
+	err = r.conn.QueryRow(ctx, sql, args...).Scan(&stream, &violation.Version, &violation.LastDelivered)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil
 	}

@@ -35,7 +35,7 @@ func TestFeedStaysOnItsIndexes(t *testing.T) {
 	if err := Migrate(t.Context(), pool, opts); err != nil {
 		t.Fatal(err)
 	}
-	s := &Store{session: session{sql: newQueries(opts.Schema), opts: opts}}
+	s := &session{sql: newQueries(opts.Schema), opts: opts}
 	conn, err := pool.Acquire(t.Context())
 	if err != nil {
 		t.Fatal(err)

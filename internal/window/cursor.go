@@ -23,6 +23,10 @@ type Cursor struct {
 	Position int64
 	// High is the highest position ever delivered.
 	High int64
+	// Incarnation is that of the server, as long as the cursor is only kept in
+	// memory. A stored cursor has none: its commit has made all that it knows
+	// durable.
+	Incarnation string
 }
 
 // stored is a cursor as text.
@@ -33,11 +37,13 @@ type stored struct {
 	To       *Frontier `json:"to,omitempty"`
 	Position int64     `json:"position,omitempty"`
 	High     int64     `json:"high,omitempty"`
+	// Last, so that it can be told at a glance.
+	Incarnation string `json:"incarnation,omitempty"`
 }
 
 // Checkpoint returns the cursor as a checkpoint.
 func (c Cursor) Checkpoint() es.Checkpoint {
-	text, err := json.Marshal(stored{version, c.Horizon.String(), c.From, c.To, c.Position, c.High})
+	text, err := json.Marshal(stored{version, c.Horizon.String(), c.From, c.To, c.Position, c.High, c.Incarnation})
 	if err != nil {
 		panic(err) // there is nothing in it that cannot be marshalled
 	}
@@ -66,7 +72,26 @@ func Parse(cp es.Checkpoint) (Cursor, error) {
 			return Cursor{}, errors.New("checkpoint with an impossible frontier")
 		}
 	}
-	return Cursor{horizon, s.From, s.To, s.Position, s.High}, nil
+	return Cursor{horizon, s.From, s.To, s.Position, s.High, s.Incarnation}, nil
+}
+
+// Durable returns a checkpoint as it is to be stored. What is no checkpoint of a
+// cursor is returned as it is.
+func Durable(cp es.Checkpoint) es.Checkpoint {
+	c, err := Parse(cp)
+	if err != nil {
+		return cp
+	}
+	c.Incarnation = ""
+	return c.Checkpoint()
+}
+
+// Survived returns an error for a cursor that a crash has overtaken.
+func (c Cursor) Survived(incarnation string) error {
+	if c.Incarnation != "" && c.Incarnation != incarnation {
+		return es.ErrLostCheckpoint
+	}
+	return nil
 }
 
 // Until returns where the next window ends: now, or, for a cursor that is still in

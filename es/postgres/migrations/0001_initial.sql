@@ -67,6 +67,14 @@ CREATE TABLE {schema}.subscriptions (
     updated_at timestamptz NOT NULL DEFAULT clock_timestamp()
 ) WITH (fillfactor = 50);
 
+-- An id that a crash takes away, with all other content of unlogged tables: so a
+-- checkpoint that was kept in memory only is recognised as older than the crash,
+-- after which transaction ids and positions may have been given out again.
+CREATE UNLOGGED TABLE {schema}.incarnation (
+    only_one boolean CONSTRAINT incarnation_pkey PRIMARY KEY DEFAULT true CONSTRAINT incarnation_check CHECK (only_one),
+    id       uuid NOT NULL DEFAULT gen_random_uuid()
+);
+
 -- find_append looks for an append that is in the log already: the events with
 -- exactly these ids, in this order and without others in between, the first of
 -- them at a version from p_first to p_last. It answers the version of the last

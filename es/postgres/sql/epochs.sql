@@ -1,2 +1,5 @@
--- The epochs of the log, oldest first.
-SELECT epoch, base FROM {schema}.epochs ORDER BY epoch
+-- The epochs of the log, oldest first, and the incarnation of the server, '' right
+-- after a crash.
+SELECT e.epoch, e.base, coalesce((SELECT i.id::text FROM {schema}.incarnation i), '')
+FROM {schema}.epochs e
+ORDER BY e.epoch

@@ -1,0 +1,2 @@
+-- Gives the server an incarnation, unless somebody was faster.
+INSERT INTO {schema}.incarnation DEFAULT VALUES ON CONFLICT DO NOTHING
