@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"runtime/pprof"
 	"strings"
 	"syscall"
 
@@ -19,11 +20,12 @@ import (
 
 // command is the command line.
 type command struct {
-	DSN   string `name:"dsn" placeholder:"URL" help:"Measure on this server instead of starting one."`
-	JSON  string `name:"json" placeholder:"FILE" type:"path" help:"Write the results to this file, too."`
-	Only  string `placeholder:"NAME" help:"Run this scenario alone."`
-	Quick bool   `help:"Fewer events and rounds: to see that it works, not to quote."`
-	List  bool   `help:"List the scenarios and exit."`
+	DSN     string `name:"dsn" placeholder:"URL" help:"Measure on this server instead of starting one."`
+	JSON    string `name:"json" placeholder:"FILE" type:"path" help:"Write the results to this file, too."`
+	Only    string `placeholder:"NAME" help:"Run this scenario alone."`
+	Quick   bool   `help:"Fewer events and rounds: to see that it works, not to quote."`
+	Profile string `placeholder:"FILE" type:"path" help:"Write a CPU profile of this process; its tag \"side\" is ours or reference."`
+	List    bool   `help:"List the scenarios and exit."`
 }
 
 func main() {
@@ -45,6 +47,11 @@ func (c command) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	stop, err := profile(c.Profile)
+	if err != nil {
+		return err
+	}
+	defer stop()
 	return withServer(c.DSN, func(dsn string) error {
 		results, err := runAll(ctx, chosen, dsn, c.Quick)
 		if len(results) > 0 { // also after an error: what was measured is measured
@@ -55,6 +62,22 @@ func (c command) run(ctx context.Context) error {
 		}
 		return err
 	})
+}
+
+// profile records where this process spends its time until stop is called.
+func profile(path string) (stop func(), err error) {
+	if path == "" {
+		return func() {}, nil
+	}
+	f, err := os.Create(path)
+	if err != nil {
+		return nil, err
+	}
+	if err := pprof.StartCPUProfile(f); err != nil {
+		_ = f.Close()
+		return nil, err
+	}
+	return func() { pprof.StopCPUProfile(); _ = f.Close() }, nil
 }
 
 // choose returns the scenario of this name, or all of them.

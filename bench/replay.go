@@ -26,7 +26,7 @@ func replay(ctx context.Context, b *bed) ([]result, error) {
 	var ours, reference []float64
 	var polls []time.Duration
 	perSecond := func(start time.Time) float64 { return float64(streams*perStream) / time.Since(start).Seconds() }
-	err := b.takeTurns(func() error {
+	err := b.takeTurns(ctx, func() error {
 		t, start := newTally(streams, perStream), time.Now()
 		took, err := b.replayOurs(ctx, fmt.Sprintf("replay %d", len(ours)), t)
 		ours, polls = append(ours, perSecond(start)), append(polls, took...)

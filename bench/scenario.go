@@ -5,6 +5,8 @@ import (
 	"crypto/rand"
 	"fmt"
 	"os"
+	"runtime/pprof"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -72,18 +74,20 @@ func (b *bed) rounds() int {
 
 // takeTurns measures the two sides alternately, and lets each go first equally
 // often, so that what the machine does meanwhile meets both.
-func (b *bed) takeTurns(ours, reference func() error) error {
+func (b *bed) takeTurns(ctx context.Context, ours, reference func() error) error {
+	sides := []struct {
+		name string
+		run  func() error
+	}{{"ours", ours}, {"reference", reference}}
 	for i := range b.rounds() {
-		first, second := ours, reference
-		if i%2 == 1 {
-			first, second = reference, ours
+		for _, side := range sides {
+			var err error
+			pprof.Do(ctx, pprof.Labels("side", side.name), func(context.Context) { err = side.run() })
+			if err != nil {
+				return err
+			}
 		}
-		if err := first(); err != nil {
-			return err
-		}
-		if err := second(); err != nil {
-			return err
-		}
+		slices.Reverse(sides)
 		fmt.Fprintf(os.Stderr, "  round %d of %d\n", i+1, b.rounds())
 	}
 	return nil

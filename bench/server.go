@@ -13,12 +13,11 @@ import (
 
 // settings make the server of a benchmark: unlike a test's it keeps what it commits.
 var settings = map[string]string{
-	"fsync":                            "on",
-	"synchronous_commit":               "on",
-	"shared_buffers":                   "1GB",
-	"max_wal_size":                     "4GB",
-	"autovacuum_naptime":               "10min", // not in the middle of a round
-	"max_parallel_maintenance_workers": "0",
+	"fsync":              "on",
+	"synchronous_commit": "on",
+	"shared_buffers":     "1GB",
+	"max_wal_size":       "4GB",
+	"autovacuum_naptime": "10min", // not in the middle of a round
 }
 
 // withServer runs f with a server: the given one, or one of its own that ends with f.

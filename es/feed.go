@@ -107,8 +107,11 @@ type Feed interface {
 	// there is nothing to deliver now.
 	//
 	// Nothing is lost and nothing comes twice, however transactions interleave.
-	// Of a stream, versions come in order; an event that was appended after
-	// another one was read comes after it.
+	// Of a stream, versions come in order. Under [Committed], an event that was
+	// appended after another one was read comes after it; under [Settled] that
+	// holds between streams only as far as the ages of their transactions agree
+	// (an answer written in a transaction that is older than the question can
+	// come first).
 	//
 	// Errors to branch on: [ErrCheckpoint], [ErrLostCheckpoint],
 	// [ErrForeignEpoch], [ErrOrderingViolation], [ErrInvalidStream].

@@ -31,8 +31,9 @@ func (s *session) readStream(ctx context.Context, sql string, stream es.StreamID
 		return p, err
 	}
 	defer rows.Close()
-	size := 0
-	for size < page.TargetBytes && rows.Next() {
+	var r row
+	dest := r.dest(&p.Head)
+	for size := 0; size < page.TargetBytes && rows.Next(); {
 		if rows.RawValues()[1] == nil { // the stream, and no event on this page
 			var none any
 			if err := rows.Scan(&p.Head, &none, &none, &none, &none, &none, &none, &none, &none); err != nil {
@@ -40,8 +41,8 @@ func (s *session) readStream(ctx context.Context, sql string, stream es.StreamID
 			}
 			continue
 		}
-		r := row{Recorded: es.Recorded{Stream: stream}}
-		if err := rows.Scan(append([]any{&p.Head, &r.Version}, r.rest()...)...); err != nil {
+		r = row{Recorded: es.Recorded{Stream: stream}}
+		if err := rows.Scan(dest...); err != nil {
 			return p, err
 		}
 		rec, err := r.recorded()
@@ -75,16 +76,21 @@ func (s *session) ReadAll(ctx context.Context, opts es.ReadAllOptions) iter.Seq2
 	})
 }
 
+// maxPrepared bounds the events that a page has room for from the start.
+const maxPrepared = 4096
+
 // collect reads a page of the log of up to maxBytes of payload; a larger event
 // makes a page of its own.
 func collect(rows pgx.Rows, limit, maxBytes int) (page.Page, error) {
 	defer rows.Close()
-	var p page.Page
+	p := page.Page{Events: make([]es.Recorded, 0, min(limit, maxPrepared))}
 	size := 0
+	var r row
+	var stream string
+	dest := r.dest(&stream)
 	for rows.Next() {
-		var r row
-		var stream string
-		if err := rows.Scan(append([]any{&stream, &r.Version}, r.rest()...)...); err != nil {
+		r = row{}
+		if err := rows.Scan(dest...); err != nil {
 			return p, err
 		}
 		var err error
@@ -112,9 +118,11 @@ type row struct {
 	blob, metadata []byte
 }
 
-// rest is where the columns behind the version go.
-func (r *row) rest() []any {
-	return []any{&r.Position, &r.ID, &r.Type, &r.Data, &r.blob, &r.metadata, &r.RecordedAt}
+// dest is where the columns go: the first one, which differs, and the others. It
+// stays the same for all rows of a result, which spares much. The id goes in as
+// bytes: as a UUID it would be scanned as text.
+func (r *row) dest(first any) []any {
+	return []any{first, &r.Version, &r.Position, (*[16]byte)(&r.ID), &r.Type, &r.Data, &r.blob, &r.metadata, &r.RecordedAt}
 }
 
 func (r *row) recorded() (es.Recorded, error) {

@@ -1,0 +1,264 @@
+package subscribe_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/peatlog/peat/es"
+	"github.com/peatlog/peat/es/postgres"
+	"github.com/peatlog/peat/internal/backends"
+	"github.com/peatlog/peat/internal/pgtest"
+	"github.com/peatlog/peat/subscribe"
+)
+
+// A re-executed test binary plays one side of a conversation.
+const (
+	sideEnv   = "PEAT_TEST_CAUSAL_SIDE" // "a" asks first, "b" answers
+	urlEnv    = "PEAT_TEST_CAUSAL_URL"
+	schemaEnv = "PEAT_TEST_CAUSAL_SCHEMA"
+)
+
+const rounds = 120
+
+// hasEarlyID tells in which rounds the answer's transaction has its id before the
+// question is read.
+func hasEarlyID(round int64) bool { return round%3 == 0 }
+
+// converse appends event n of its own stream after it has read event n (side b) or
+// n-1 (side a) of the other's.
+func converse(ctx context.Context, store *postgres.Store, side string) error {
+	stream, other, behind := es.StreamID{Category: "causal", Key: "a"}, es.StreamID{Category: "causal", Key: "b"}, int64(1)
+	if side == "b" {
+		stream, other, behind = other, stream, 0
+	}
+	sub, err := subscribe.New(store, "side "+side, subscribe.Options{Filter: es.Filter{Stream: other}})
+	if err != nil {
+		return err
+	}
+	heard := int64(0)
+	hear := func(version int64) error {
+		for heard < version {
+			events, err := sub.Poll(ctx)
+			if err != nil {
+				return err
+			}
+			heard += int64(len(events))
+		}
+		return nil
+	}
+	for n := int64(1); n <= rounds; n++ {
+		if !hasEarlyID(n) {
+			if err := hear(n - behind); err != nil {
+				return err
+			}
+			if _, err := store.Append(ctx, stream, es.Exact(n-1), marked(side)); err != nil {
+				return err
+			}
+			continue
+		}
+		err := store.InTx(ctx, func(tx *postgres.Tx) error {
+			if _, err := tx.SQL().Exec(ctx, "SELECT pg_current_xact_id()"); err != nil {
+				return err
+			}
+			if err := hear(n - behind); err != nil {
+				return err
+			}
+			_, err := tx.Append(ctx, stream, es.Exact(n-1), marked(side))
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func playSide(t *testing.T, side string) {
+	t.Helper()
+	pool, err := pgxpool.New(t.Context(), os.Getenv(urlEnv))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pool.Close()
+	store, err := postgres.Open(t.Context(), pool, postgres.Options{Schema: os.Getenv(schemaEnv)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := converse(t.Context(), store, side); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Two processes answer each other. A third reader never sees an answer before its
+// question, also when the answer's transaction is the older one. Under Settled that
+// is not so for such an answer: it has settled before the question.
+func TestAnswersComeAfterQuestions(t *testing.T) {
+	t.Parallel()
+	if side := os.Getenv(sideEnv); side != "" {
+		playSide(t, side)
+		return
+	}
+	log := backends.NewPostgres(t)
+	stop := hostileWriters(t, log, 3)
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var sides sync.WaitGroup
+	over := make(chan struct{})
+	for _, side := range []string{"a", "b"} {
+		cmd := exec.CommandContext(t.Context(), self, "-test.run=^TestAnswersComeAfterQuestions$", "-test.timeout=1m")
+		cmd.Env = append(os.Environ(), sideEnv+"="+side, urlEnv+"="+pgtest.Server(t).URL(), schemaEnv+"="+log.Options.Schema)
+		sides.Go(func() {
+			if out, err := cmd.CombinedOutput(); err != nil {
+				t.Errorf("side %s: %v\n%s", side, err, out)
+			}
+		})
+	}
+	go func() { sides.Wait(); stop(); close(over) }()
+	var readers sync.WaitGroup
+	for _, horizon := range horizons {
+		for _, limit := range []int{1, 500} {
+			readers.Go(func() {
+				name := fmt.Sprintf("%v, limit %d", horizon, limit)
+				if err := overhear(t.Context(), log.Store, name, horizon, limit, over); err != nil {
+					t.Errorf("%s: %v", name, err)
+				}
+			})
+		}
+	}
+	readers.Wait()
+	<-over
+}
+
+// overhear reads the conversation to its end.
+func overhear(ctx context.Context, store *postgres.Store, name string, horizon es.Horizon, limit int, over <-chan struct{}) error {
+	sub, err := subscribe.New(store, name, subscribe.Options{Horizon: horizon, BatchEvents: limit})
+	if err != nil {
+		return err
+	}
+	said := map[string]int64{}
+	var deadline time.Time
+	for said["a"]+said["b"] < 2*rounds {
+		if deadline.IsZero() && isClosed(over) {
+			deadline = time.Now().Add(30 * time.Second)
+		}
+		if !deadline.IsZero() && time.Now().After(deadline) {
+			return fmt.Errorf("heard only %v", said)
+		}
+		events, err := sub.Poll(ctx)
+		if err != nil {
+			return err
+		}
+		for _, e := range events {
+			if e.Stream.Category != "causal" {
+				continue
+			}
+			said[e.Stream.Key] = e.Version
+			cause := map[string]int64{"a": said["b"] + 1, "b": said["a"]}[e.Stream.Key]
+			if e.Version > cause && (horizon == es.Committed || !hasEarlyID(e.Version)) {
+				return fmt.Errorf("%s@%d comes before what it answers", e.Stream.Key, e.Version)
+			}
+		}
+	}
+	return nil
+}
+
+// lags appends for a while, an event every few milliseconds, and returns the
+// longest time from the return of an append to the delivery.
+func lags(t *testing.T, log *backends.Postgres, sub *subscribe.Subscription, stream es.StreamID, long time.Duration) time.Duration {
+	t.Helper()
+	var lock sync.Mutex
+	appended := map[int64]time.Time{}
+	var writer sync.WaitGroup
+	over := make(chan struct{})
+	writer.Go(func() {
+		defer close(over)
+		tick := time.NewTicker(4 * time.Millisecond)
+		defer tick.Stop()
+		for until := time.Now().Add(long); time.Now().Before(until); <-tick.C {
+			r, err := log.Store.Append(t.Context(), stream, es.Any, marked("lag"))
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			lock.Lock()
+			appended[r.Version] = time.Now()
+			lock.Unlock()
+		}
+	})
+	delivered := map[int64]time.Time{}
+	for last := false; !last; {
+		done := isClosed(over)
+		events := mustPoll(t, sub)
+		for _, e := range events {
+			delivered[e.Version] = time.Now()
+		}
+		last = done && len(events) == 0
+	}
+	writer.Wait()
+	if len(delivered) != len(appended) || len(appended) < 20 {
+		t.Errorf("%d events appended, %d delivered", len(appended), len(delivered))
+	}
+	var longest time.Duration
+	for version, at := range appended {
+		longest = max(longest, delivered[version].Sub(at))
+	}
+	return longest
+}
+
+func TestForeignTransactionDelaysNothing(t *testing.T) {
+	t.Parallel()
+	log := backends.NewPostgres(t)
+	sub := subscription(t, log, subscribe.Options{})
+	database := pgx.Identifier{log.Options.Schema}.Sanitize()
+	if _, err := log.Pool.Exec(t.Context(), "CREATE DATABASE "+database+" TEMPLATE template0"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if _, err := log.Pool.Exec(context.Background(), "DROP DATABASE "+database+" WITH (FORCE)"); err != nil {
+			t.Error(err)
+		}
+	})
+	control := lags(t, log, sub, streamT, time.Second)
+
+	conn, err := pgx.Connect(t.Context(), pgtest.Server(t).DSN(log.Options.Schema))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.Background()) //nolint:errcheck // it is only closed
+	err = pgx.BeginFunc(t.Context(), conn, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(t.Context(), "SELECT pg_current_xact_id()"); err != nil {
+			return err
+		}
+		lag := lags(t, log, sub, streamS, 3*time.Second)
+		t.Logf("longest lag %v, without the foreign transaction %v", lag, control)
+		// What the machine does to anybody is no fault; waiting would be some 3 s.
+		if limit := max(100*time.Millisecond, min(3*control, time.Second)); lag > limit {
+			t.Errorf("longest lag %v beside a foreign transaction, %v without; want at most %v", lag, control, limit)
+		}
+		// The transaction does hold back a reader that waits for it.
+		settled, err := subscribe.New(log.Store, "settled", subscribe.Options{Horizon: es.Settled})
+		if err != nil {
+			return err
+		}
+		for _, e := range mustPoll(t, settled) {
+			if e.Stream == streamS {
+				t.Errorf("%v is settled beside an older transaction", places([]es.Recorded{e}))
+			}
+		}
+		return errRollBack
+	})
+	if !errors.Is(err, errRollBack) {
+		t.Fatal(err)
+	}
+}

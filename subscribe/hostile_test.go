@@ -1,0 +1,351 @@
+package subscribe_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/peatlog/peat/es"
+	"github.com/peatlog/peat/es/postgres"
+	"github.com/peatlog/peat/internal/backends"
+	"github.com/peatlog/peat/subscribe"
+)
+
+var errRollBack = errors.New("roll back")
+
+// place is an event's identity for comparing deliveries with the table.
+type place struct {
+	Position, Version int64
+	Stream            string
+}
+
+func placeOf(e es.Recorded) place { return place{e.Position, e.Version, e.Stream.String()} }
+
+// table returns what the log holds, by position.
+func table(t *testing.T, log *backends.Postgres) map[place]int {
+	t.Helper()
+	rows, err := log.Pool.Query(t.Context(), "SELECT global_position, stream_version, stream_id FROM "+log.Table("events"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := pgx.CollectRows(rows, pgx.RowToStructByPos[place])
+	if err != nil {
+		t.Fatal(err)
+	}
+	count := make(map[place]int, len(all))
+	for _, p := range all {
+		count[p]++
+	}
+	return count
+}
+
+// audit counts what a reader was given.
+type audit struct {
+	seen       map[place]int
+	last       map[es.StreamID]int64
+	outOfOrder []string
+}
+
+func newAudit() *audit { return &audit{map[place]int{}, map[es.StreamID]int64{}, nil} }
+
+func (a *audit) add(events []es.Recorded) {
+	for _, e := range events {
+		a.seen[placeOf(e)]++
+		if e.Version != a.last[e.Stream]+1 {
+			a.outOfOrder = append(a.outOfOrder, fmt.Sprintf("%s: version %d behind %d", e.Stream, e.Version, a.last[e.Stream]))
+		}
+		a.last[e.Stream] = e.Version
+	}
+}
+
+// check compares with the table: each event once, in the order of its stream.
+func (a *audit) check(t *testing.T, want map[place]int) {
+	t.Helper()
+	if diff := cmp.Diff(want, a.seen); diff != "" {
+		t.Errorf("delivered (-table +delivered):\n%.2000s", diff)
+	}
+	if len(a.outOfOrder) > 0 {
+		t.Errorf("%d out of order, first %s", len(a.outOfOrder), a.outOfOrder[0])
+	}
+}
+
+// drain polls until as many events have come as the log holds. Nobody writes now.
+func drain(t *testing.T, sub *subscribe.Subscription, a *audit, want map[place]int) {
+	t.Helper()
+	total := func() (n int) {
+		for _, c := range a.seen {
+			n += c
+		}
+		return n
+	}
+	for deadline := time.Now().Add(20 * time.Second); total() < len(want) && time.Now().Before(deadline); {
+		a.add(mustPoll(t, sub))
+	}
+	a.add(mustPoll(t, sub)) // and nothing more
+}
+
+// wantNone polls, and wants nothing.
+func wantNone(t *testing.T, sub *subscribe.Subscription) {
+	t.Helper()
+	if got := mustPoll(t, sub); len(got) > 0 {
+		t.Errorf("delivered %v", places(got))
+	}
+}
+
+// hostileTx is one transaction of a writer that does everything that a log must
+// bear: it has its id early, dawdles, writes to several streams, rolls back to
+// savepoints, and altogether.
+func hostileTx(ctx context.Context, store *postgres.Store) error {
+	return store.InTx(ctx, func(tx *postgres.Tx) error {
+		dawdle := func() error {
+			_, err := tx.SQL().Exec(ctx, "SELECT pg_sleep($1)", rand.Float64()*0.008)
+			return err
+		}
+		if rand.IntN(10) < 4 { // the id is early
+			if _, err := tx.SQL().Exec(ctx, "SELECT pg_current_xact_id()"); err != nil {
+				return err
+			}
+		}
+		if rand.IntN(10) < 3 {
+			if err := dawdle(); err != nil {
+				return err
+			}
+		}
+		first := rand.IntN(12)
+		for _, n := range []int{first, first + 1 + rand.IntN(4)}[:1+rand.IntN(5)/4] { // ascending, so no deadlocks
+			if rand.IntN(10) < 3 {
+				if err := inSavepoint(ctx, tx, rand.IntN(2) == 0, n); err != nil {
+					return err
+				}
+			}
+			events := make([]es.EventData, 1+rand.IntN(3))
+			for i := range events {
+				events[i] = marked("hostile")
+			}
+			if _, err := tx.Append(ctx, es.StreamID{Category: "hostile", Key: strconv.Itoa(n)}, es.Any, events...); err != nil {
+				return err
+			}
+			if rand.IntN(10) < 3 {
+				if err := dawdle(); err != nil {
+					return err
+				}
+			}
+		}
+		if rand.IntN(10) == 0 {
+			return errRollBack
+		}
+		return nil
+	})
+}
+
+// inSavepoint appends in a savepoint, which it releases or rolls back to.
+func inSavepoint(ctx context.Context, tx *postgres.Tx, keep bool, stream int) error {
+	end := "ROLLBACK TO SAVEPOINT a"
+	if keep {
+		end = "RELEASE SAVEPOINT a"
+	}
+	if _, err := tx.SQL().Exec(ctx, "SAVEPOINT a"); err != nil {
+		return err
+	}
+	if _, err := tx.Append(ctx, es.StreamID{Category: "hostile", Key: strconv.Itoa(stream)}, es.Any, marked("savepoint")); err != nil {
+		return err
+	}
+	_, err := tx.SQL().Exec(ctx, end)
+	return err
+}
+
+// hostileWriters write until stop is called, which waits for them.
+func hostileWriters(t *testing.T, log *backends.Postgres, n int) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	var writers sync.WaitGroup
+	for range n {
+		writers.Go(func() {
+			for ctx.Err() == nil {
+				if err := hostileTx(context.WithoutCancel(ctx), log.Store); err != nil && !errors.Is(err, errRollBack) {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	stop = sync.OnceFunc(func() { cancel(); writers.Wait() })
+	t.Cleanup(stop)
+	return stop
+}
+
+// follow polls until the writers have stopped, and then until everything has come.
+func follow(t *testing.T, log *backends.Postgres, sub *subscribe.Subscription, written <-chan struct{}) *audit {
+	t.Helper()
+	a := newAudit()
+	for deadline := time.Now().Add(60 * time.Second); time.Now().Before(deadline); {
+		over := isClosed(written)
+		events, err := sub.Poll(t.Context())
+		if err != nil {
+			t.Error(err)
+			return a
+		}
+		a.add(events)
+		if over && len(events) == 0 && len(a.seen) >= countEvents(t, log) {
+			break
+		}
+	}
+	return a
+}
+
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
+
+func countEvents(t *testing.T, log *backends.Postgres) (n int) {
+	t.Helper()
+	if err := log.Pool.QueryRow(t.Context(), "SELECT count(*) FROM "+log.Table("events")).Scan(&n); err != nil {
+		t.Error(err)
+	}
+	return n
+}
+
+// Readers of both horizons with several limits, and one that begins in the middle
+// of the traffic, follow the same log.
+func TestHostileWritersLoseRepeatAndReorderNothing(t *testing.T) {
+	t.Parallel()
+	log := backends.NewPostgres(t)
+	stop := hostileWriters(t, log, 8)
+	written := make(chan struct{})
+	audits := map[string]*audit{}
+	var lock sync.Mutex
+	var readers sync.WaitGroup
+	for _, horizon := range horizons {
+		for _, r := range []struct{ limit, begins int }{{1, 0}, {7, 0}, {500, 0}, {7, 200}} {
+			name := fmt.Sprintf("%v, limit %d, from event %d", horizon, r.limit, r.begins)
+			sub, err := subscribe.New(log.Store, name, subscribe.Options{Horizon: horizon, BatchEvents: r.limit})
+			if err != nil {
+				t.Fatal(err)
+			}
+			readers.Go(func() {
+				for countEvents(t, log) < r.begins && !isClosed(written) {
+				}
+				a := follow(t, log, sub, written)
+				lock.Lock()
+				defer lock.Unlock()
+				audits[name] = a
+			})
+		}
+	}
+	for deadline := time.Now().Add(time.Minute); countEvents(t, log) < 1000 && time.Now().Before(deadline); {
+	}
+	stop()
+	close(written)
+	readers.Wait()
+	want := table(t, log)
+	t.Logf("%d events", len(want))
+	for name, a := range audits {
+		t.Run(name, func(t *testing.T) { a.check(t, want) })
+	}
+}
+
+func TestRolledBackSavepointIsNotDelivered(t *testing.T) {
+	t.Parallel()
+	eachHorizon(t, func(t *testing.T, log *backends.Postgres, horizon es.Horizon) {
+		sub := subscription(t, log, subscribe.Options{Horizon: horizon, BatchEvents: 2})
+		a := newAudit()
+		tx, joined := begin(t, log)
+		for _, step := range []struct {
+			sql   string
+			marks int
+		}{{"SELECT 1", 1}, {"SAVEPOINT a", 2}, {"ROLLBACK TO SAVEPOINT a", 1}, {"SAVEPOINT b", 1}, {"RELEASE SAVEPOINT b", 1}} {
+			if _, err := tx.Exec(t.Context(), step.sql); err != nil {
+				t.Fatal(err)
+			}
+			for range step.marks {
+				mustAppend(t, joined, streamS, es.Any, marked(step.sql))
+			}
+			mustAppend(t, log.Store, streamT, es.Any, marked("other")) // its transaction is younger
+			a.add(mustPoll(t, sub))
+		}
+		mustEnd(t, tx.Commit)
+		want := table(t, log)
+		if len(want) != 4+5 {
+			t.Fatalf("the log holds %d events", len(want))
+		}
+		drain(t, sub, a, want)
+		a.check(t, want)
+	})
+}
+
+func TestPreparedTransactionIsDeliveredOnceCommitted(t *testing.T) {
+	t.Parallel()
+	log := backends.NewPostgres(t)
+	sub := subscription(t, log, subscribe.Options{})
+	tx, joined := begin(t, log)
+	mustAppend(t, joined, streamS, es.NoStream, marked("prepared"), marked("prepared"))
+	gid := log.Options.Schema
+	quoted := "'" + gid + "'" // without quotes inside, see pgtest.NewSchema
+	if _, err := tx.Exec(t.Context(), "PREPARE TRANSACTION "+quoted); err != nil {
+		t.Fatal(err)
+	}
+	prepared := true
+	t.Cleanup(func() {
+		if prepared {
+			_, _ = log.Pool.Exec(context.Background(), "ROLLBACK PREPARED "+quoted)
+		}
+	})
+	_ = tx.Rollback(t.Context()) // the session is free again
+	for v := range int64(3) {
+		mustAppend(t, log.Store, streamT, es.Exact(v), marked("other"))
+		wantPlaces(t, mustPoll(t, sub), fmt.Sprintf("t@%d", v+1))
+		wantNone(t, sub)
+	}
+	if _, err := log.Pool.Exec(t.Context(), "COMMIT PREPARED "+quoted); err != nil {
+		t.Fatal(err)
+	}
+	prepared = false
+	wantPlaces(t, mustPoll(t, sub), "s@1", "s@2")
+	wantNone(t, sub)
+}
+
+func TestStreamsOfOneTransactionComeTogetherInTheOrderOfAppends(t *testing.T) {
+	t.Parallel()
+	eachHorizon(t, func(t *testing.T, log *backends.Postgres, horizon es.Horizon) {
+		sub := subscription(t, log, subscribe.Options{Horizon: horizon})
+		tx, joined := begin(t, log)
+		mustAppend(t, log.Store, streamT, es.NoStream, marked("before"))
+		mustAppend(t, joined, streamT, es.Exact(1), marked("cause"))
+		mustAppend(t, joined, streamS, es.NoStream, marked("effect"))
+		mustPoll(t, sub) // t@1 under Committed
+		mustAppend(t, joined, streamT, es.Exact(2), marked("effect of the effect"))
+		mustEnd(t, sub.Reset)
+		mustEnd(t, tx.Commit)
+		// Once the first one of them is there, all are.
+		got, err := pollUntil(t, sub, func(events []es.Recorded, err error) bool { return len(events) > 0 || err != nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantPlaces(t, got, "t@1", "t@2", "s@1", "t@3")
+	})
+}
+
+func TestFirstEventEverIsDeliveredToWhoPolledBefore(t *testing.T) {
+	t.Parallel()
+	eachHorizon(t, func(t *testing.T, log *backends.Postgres, horizon es.Horizon) {
+		sub := subscription(t, log, subscribe.Options{Horizon: horizon})
+		wantNone(t, sub)
+		mustEnd(t, sub.Checkpoint)
+		mustAppend(t, log.Store, streamS, es.NoStream, marked("first"))
+		wantPlaces(t, collect(t, sub, 1), "s@1")
+		wantNone(t, sub)
+	})
+}
