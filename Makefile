@@ -27,7 +27,7 @@ test-postgres: ## the tests that use PostgreSQL, on each version in POSTGRES
 		echo "PEAT_TEST_DATABASE_URL is set: PostgreSQL $(POSTGRES) is not tested"; \
 	else for v in $(POSTGRES); do \
 		echo "PEAT_TEST_POSTGRES=$$v"; \
-		PEAT_TEST_POSTGRES=$$v $(GO) test -race -timeout 20m ./es/postgres/... ./aggregate/... ./examples/bank/account/... || exit 1; \
+		PEAT_TEST_POSTGRES=$$v $(GO) test -race -timeout 20m ./es/postgres/... ./aggregate/... ./subscribe/... ./examples/bank/account/... || exit 1; \
 	done; fi
 
 lint: ## golangci-lint, with the explicit list of .golangci.yml

@@ -242,8 +242,8 @@ func TestForeignTransactionDelaysNothing(t *testing.T) {
 		}
 		lag := lags(t, log, sub, streamS, 3*time.Second)
 		t.Logf("longest lag %v, without the foreign transaction %v", lag, control)
-		// What the machine does to anybody is no fault; waiting would be some 3 s.
-		if limit := max(100*time.Millisecond, min(3*control, time.Second)); lag > limit {
+		// A reader that waits lags 3 s; what a busy machine does to anybody is no fault.
+		if limit := 1500 * time.Millisecond; lag > limit {
 			t.Errorf("longest lag %v beside a foreign transaction, %v without; want at most %v", lag, control, limit)
 		}
 		// The transaction does hold back a reader that waits for it.

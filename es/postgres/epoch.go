@@ -24,8 +24,8 @@ import (
 // under way, up to LockTimeout (then es.ErrBusy), and does nothing if the log is at
 // home here.
 //
-// A restore into a cluster whose transaction ids are higher already, pg_upgrade and
-// a physical restore need no Adopt.
+// A restore of a dump into a cluster whose transaction ids are higher already,
+// pg_upgrade and a physical restore need no Adopt.
 func Adopt(ctx context.Context, pool *pgxpool.Pool, opts Options) error {
 	opts, err := opts.withDefaults()
 	if err != nil {
@@ -60,6 +60,13 @@ func Adopt(ctx context.Context, pool *pgxpool.Pool, opts Options) error {
 // foreign returns an error that says why the log comes from another cluster, nil if
 // it does not. The log is read first: what it knows was given out by then.
 func (s *session) foreign(ctx context.Context, db querier) (foreign, err error) {
+	behind := false
+	if err := db.QueryRow(ctx, s.sql.sequenceBehind).Scan(&behind); err != nil {
+		return nil, err
+	}
+	if behind {
+		return fmt.Errorf("%w: the sequence of positions is behind the events; if the log was moved here, run postgres.Adopt once", es.ErrForeignEpoch), nil
+	}
 	var text *string
 	rows, err := db.Query(ctx, s.sql.newestXID)
 	if err != nil {

@@ -16,7 +16,7 @@ type queries struct {
 
 	append, streamVersion, lockStream                        string
 	frontierPosition, frontierSnapshot, frontierNext, epochs string
-	newIncarnation                                           string
+	newIncarnation, sequenceBehind                           string
 	pins, newestXID, lockLog, openEpoch                      string
 	loadCheckpoint, saveCheckpoint                           string
 	feed, feedStragglers, feedBackstop                       string
@@ -54,7 +54,7 @@ func newQueries(schema string) queries {
 	}
 	q.append, q.streamVersion, q.lockStream = one("append"), one("stream_version"), one("lock_stream")
 	q.frontierPosition, q.frontierSnapshot, q.frontierNext = one("frontier_position"), one("frontier_snapshot"), one("frontier_next")
-	q.newIncarnation = one("new_incarnation")
+	q.newIncarnation, q.sequenceBehind = one("new_incarnation"), one("sequence_behind")
 	q.pins, q.newestXID, q.lockLog, q.openEpoch = one("pins"), one("newest_xid"), one("lock_log"), one("open_epoch")
 	q.loadCheckpoint, q.saveCheckpoint = one("load_checkpoint"), one("save_checkpoint")
 	q.epochs, q.feed, q.feedStragglers, q.feedBackstop = one("epochs"), one("feed"), one("feed_stragglers"), one("feed_backstop")
