@@ -1,6 +1,7 @@
 package es
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -66,8 +67,9 @@ type FeedOptions struct {
 	MaxBytes int
 }
 
-// Validate reports all faults of the options. Feeds call it.
-func (o FeedOptions) Validate() error {
+// WithDefaults returns the options with their defaults in place, or an error that
+// names all their faults. Feeds begin with it.
+func (o FeedOptions) WithDefaults() (FeedOptions, error) {
 	var faults []error
 	for _, category := range o.Filter.Categories {
 		faults = append(faults, ValidateCategory(category))
@@ -85,9 +87,10 @@ func (o FeedOptions) Validate() error {
 		faults = append(faults, fmt.Errorf("negative limit: %d events, %d bytes", o.MaxEvents, o.MaxBytes))
 	}
 	if err := errors.Join(faults...); err != nil {
-		return fmt.Errorf("feed options: %w", err)
+		return o, fmt.Errorf("feed options: %w", err)
 	}
-	return nil
+	o.MaxEvents, o.MaxBytes = cmp.Or(o.MaxEvents, 500), cmp.Or(o.MaxBytes, 4<<20)
+	return o, nil
 }
 
 // Batch is what a feed delivers at once, in order.

@@ -39,8 +39,9 @@ type Subscription struct {
 
 // New returns the subscription of this name. It reads nothing yet.
 func New(store Store, name string, opts Options) (*Subscription, error) {
-	feed := es.FeedOptions{Filter: opts.Filter, Horizon: opts.Horizon, MaxEvents: opts.BatchEvents, MaxBytes: opts.BatchBytes}
-	err := feed.Validate()
+	feed, err := es.FeedOptions{
+		Filter: opts.Filter, Horizon: opts.Horizon, MaxEvents: opts.BatchEvents, MaxBytes: opts.BatchBytes,
+	}.WithDefaults()
 	if name == "" {
 		err = errors.Join(errors.New("the name is empty"), err)
 	}

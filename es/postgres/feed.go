@@ -1,7 +1,6 @@
 package postgres
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,8 +21,8 @@ var ErrStandby = errors.New("the server is a standby; read the feed from the pri
 // Feed implements [es.Feed]. An idle feed costs one round trip and no transaction
 // id. It must not run inside a transaction, and does not.
 func (s *Store) Feed(ctx context.Context, behind es.Checkpoint, opts es.FeedOptions) (es.Batch, error) {
-	opts.MaxEvents, opts.MaxBytes = cmp.Or(opts.MaxEvents, 500), cmp.Or(opts.MaxBytes, 4<<20)
-	if err := opts.Validate(); err != nil {
+	opts, err := opts.WithDefaults()
+	if err != nil {
 		return es.Batch{}, err
 	}
 	batch, err := s.feed(ctx, behind, opts)

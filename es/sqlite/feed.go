@@ -1,7 +1,6 @@
 package sqlite
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -23,8 +22,8 @@ type cursor struct {
 
 // Feed implements [es.Feed]. Both horizons are the same here.
 func (s *Store) Feed(ctx context.Context, behind es.Checkpoint, opts es.FeedOptions) (es.Batch, error) {
-	opts.MaxEvents, opts.MaxBytes = cmp.Or(opts.MaxEvents, 500), cmp.Or(opts.MaxBytes, 4<<20)
-	if err := opts.Validate(); err != nil {
+	opts, err := opts.WithDefaults()
+	if err != nil {
 		return es.Batch{}, err
 	}
 	batch, err := s.feed(ctx, behind, opts)
