@@ -50,8 +50,7 @@ func (c *cutConn) Read(p []byte) (int, error) {
 	if !c.sent.Load() {
 		return c.Conn.Read(p)
 	}
-	for !c.cutter.landed() {
-		time.Sleep(time.Millisecond)
+	for deadline := time.Now().Add(10 * time.Second); !c.cutter.landed() && time.Now().Before(deadline); {
 	}
 	c.cutter.armed.Store(false)
 	return 0, io.ErrUnexpectedEOF
