@@ -26,7 +26,8 @@ const (
 	// Settled delivers an event when all transactions that are older have ended,
 	// and of a stream never an event before its predecessor. Every reader then
 	// sees the same order; the price is that any open transaction of the cluster
-	// holds back what is younger.
+	// holds back what is younger. Streams settle each on their own, so the events
+	// of one transaction on several streams can come apart.
 	Settled
 )
 
