@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 
 	"github.com/jackc/pgx/v5"
 
@@ -233,12 +232,4 @@ func (r *feedReader) backstop(ctx context.Context, c window.Cursor, epochs windo
 		return err
 	}
 	return violation
-}
-
-// endOf returns the last position that rows of a window may have.
-func endOf(w window.Window) (base, end int64, err error) {
-	if base, end, err = w.Epochs.Bounds(w.From.Epoch); w.To.Epoch == w.From.Epoch {
-		end = math.MaxInt64
-	}
-	return base, end, err
 }

@@ -28,7 +28,7 @@ func (a *arguments) snapshot(s window.Snapshot) string {
 // windowSQL returns the statement that reads the rows of a window, which implements
 // window.Window.Holds by the indexes.
 func (s *session) windowSQL(w window.Window, opts es.FeedOptions) (string, []any, error) {
-	base, end, err := endOf(w)
+	base, end, err := w.Epochs.Bounds(w.From.Epoch)
 	if err != nil {
 		return "", nil, err
 	}
@@ -106,7 +106,7 @@ func filterSQL(args *arguments, q queries, f es.Filter) string {
 // backstopSQL returns the statement that looks for later versions that were
 // delivered before.
 func (s *session) backstopSQL(w window.Window, streams []string, versions []int64) (string, []any, error) {
-	base, _, err := endOf(w)
+	base, _, err := w.Epochs.Bounds(w.From.Epoch)
 	if err != nil {
 		return "", nil, err
 	}

@@ -79,8 +79,12 @@ func drawWindow(t *rapid.T) window.Window {
 		After:   rapid.SampledFrom([]int64{0, 0, 5, 12, 20}).Draw(t, "after"),
 		From:    drawFrontier(t, 1, lowest, "from"),
 	}
-	switch rapid.SampledFrom([]string{"one epoch", "end of an epoch", "second epoch"}).Draw(t, "epochs") {
+	switch rapid.SampledFrom([]string{"one epoch", "first of two epochs", "end of an epoch", "second epoch"}).Draw(t, "epochs") {
 	case "one epoch":
+		w.To = drawFrontier(t, 1, w.From.Snapshot.Xmin, "to")
+	case "first of two epochs": // the log has moved while the window was open
+		w.Epochs = append(w.Epochs, window.Epoch{Number: 2, Base: 15})
+		w.From.LastPosition = min(w.From.LastPosition, 15)
 		w.To = drawFrontier(t, 1, w.From.Snapshot.Xmin, "to")
 	case "end of an epoch":
 		w.Epochs = append(w.Epochs, window.Epoch{Number: 2, Base: 15})
