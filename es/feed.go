@@ -100,6 +100,9 @@ type Batch struct {
 	// Next is the checkpoint behind the batch. It may be ahead of the last
 	// event, and moves on without any, over what a filter skips.
 	Next Checkpoint
+	// Moved tells that Next lies behind events that behind did not, delivered or
+	// skipped by the filter.
+	Moved bool
 	// Prefix returns the checkpoint behind the first n events, for a reader that
 	// has come only so far. It is nil in a batch without events.
 	Prefix func(n int) Checkpoint
@@ -141,17 +144,6 @@ type Pin struct {
 	User, Database, Application, Query string
 	// Age is how long it has been open.
 	Age time.Duration
-}
-
-// Checkpointer keeps the checkpoints of subscriptions. Safe for concurrent use.
-type Checkpointer interface {
-	// LoadCheckpoint returns the stored checkpoint of a subscription and its
-	// revision; zero values for a subscription that has none.
-	LoadCheckpoint(ctx context.Context, subscription string) (cp Checkpoint, revision int64, err error)
-	// SaveCheckpoint replaces the checkpoint if it is still of this revision, and
-	// returns the new revision. If it is not, somebody else works under the same
-	// name, and nothing is changed: [ErrStaleCheckpoint].
-	SaveCheckpoint(ctx context.Context, subscription string, revision int64, cp Checkpoint) (int64, error)
 }
 
 // Errors of feeds and subscriptions.

@@ -230,7 +230,7 @@ func TestLegacyInvertedCheckpointTripsBackstopLoudly(t *testing.T) {
 			t.Fatal(err)
 		}
 		forged := forge(t, log, horizon, cp)
-		if _, err := log.Store.SaveCheckpoint(t.Context(), "sub", revision, forged); err != nil {
+		if err := log.Store.SaveProgress(t.Context(), es.Progress{Subscription: "sub", Revision: revision, Checkpoint: forged}); err != nil {
 			t.Fatal(err)
 		}
 		sub := subscription(t, log, subscribe.Options{Horizon: horizon})

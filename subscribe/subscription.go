@@ -133,12 +133,12 @@ func (s *Subscription) Reset(ctx context.Context) error {
 }
 
 func (s *Subscription) save(ctx context.Context, cp es.Checkpoint) error {
-	revision, err := s.store.SaveCheckpoint(ctx, s.name, s.revision, cp)
+	err := s.store.SaveProgress(ctx, es.Progress{Subscription: s.name, Revision: s.revision, Checkpoint: cp})
 	if err != nil {
 		s.loaded = false
 		return err
 	}
-	s.revision = revision
+	s.revision++
 	return nil
 }
 
@@ -146,7 +146,7 @@ func (s *Subscription) save(ctx context.Context, cp es.Checkpoint) error {
 type Status struct {
 	Name    string
 	Horizon es.Horizon
-	// Checkpoint is the stored one, and Revision counts how often it was stored.
+	// Checkpoint is the stored one, and Revision grows whenever it is stored.
 	Checkpoint es.Checkpoint
 	Revision   int64
 	// Pins are the open transactions that hold back a Settled subscription, the

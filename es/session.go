@@ -1,0 +1,57 @@
+package es
+
+import (
+	"context"
+	"time"
+)
+
+// Coordinator lets the processes that work on a log agree on who does what. Safe
+// for concurrent use.
+type Coordinator interface {
+	// OpenSession opens a session, on a connection of its own.
+	OpenSession(ctx context.Context, opts SessionOptions) (Session, error)
+	// OnAppend has f called whenever this store has appended something, until stop
+	// is called. f must return at once. What other stores and processes append, a
+	// [Session] hears of.
+	OnAppend(f func()) (stop func())
+}
+
+// SessionOptions configures a [Session].
+type SessionOptions struct {
+	// TTL is how long a session that is not heard of keeps its leases. Whether it
+	// has been heard of is decided by the server, on its clock.
+	TTL time.Duration
+}
+
+// Session is the presence of one process. Its leases are held by it alone and end
+// with it: at once when it is closed or its process ends, and after its TTL when
+// the process stands still or the network is cut. A session belongs to one
+// goroutine at a time. After an error of any method it is of no use any more:
+// close it and open another.
+type Session interface {
+	// Acquire takes those of the leases that nobody holds, and returns them. It
+	// does not wait.
+	Acquire(ctx context.Context, leases []string) ([]string, error)
+	// Release gives leases back and lets the other sessions know.
+	Release(ctx context.Context, leases []string) error
+	// Renew makes the session heard of, and returns the leases that it holds. It
+	// is to be called at least three times within the TTL.
+	Renew(ctx context.Context) ([]string, error)
+	// Wait returns as soon as there is news, or when d has passed.
+	Wait(ctx context.Context, d time.Duration) (News, error)
+	// Grown tells for each checkpoint whether there may be something behind it
+	// under this horizon, in one round trip whatever their number, and without a
+	// transaction id.
+	Grown(ctx context.Context, behind []Checkpoint) ([]bool, error)
+	// Close gives all leases back.
+	Close(ctx context.Context) error
+}
+
+// News is what a session has heard.
+type News struct {
+	// Appended: another store or process has appended.
+	Appended bool
+	// Changed: a lease was released, or something was asked for: that parked
+	// events be delivered, or that a generation be built.
+	Changed bool
+}
