@@ -115,10 +115,11 @@ func (c *crashes) readOn(ctx context.Context, name string, opts es.FeedOptions) 
 				return []any{name, e.Position, e.Version, e.Stream.String(), e.ID}, nil
 			})
 			if _, err = tx.SQL().CopyFrom(ctx, pgx.Identifier{"delivered"}, []string{"reader", "position", "version", "stream", "event"}, rows); err == nil {
-				revision, err = tx.SaveCheckpoint(ctx, name, revision, batch.Next)
+				err = tx.SaveProgress(ctx, es.Progress{Subscription: name, Revision: revision, Checkpoint: batch.Next})
 			}
 			return err
 		})
+		revision++
 	}
 	return err
 }
