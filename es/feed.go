@@ -100,6 +100,9 @@ type Batch struct {
 	// Next is the checkpoint behind the batch. It may be ahead of the last
 	// event, and moves on without any, over what a filter skips.
 	Next Checkpoint
+	// More tells that the next batch is there already: it does not depend on when
+	// it is asked for.
+	More bool
 	// Moved tells that Next lies behind events that behind did not, delivered or
 	// skipped by the filter.
 	Moved bool

@@ -37,7 +37,8 @@ type Session interface {
 	// Renew makes the session heard of, and returns the leases that it holds. It
 	// is to be called at least three times within the TTL.
 	Renew(ctx context.Context) ([]string, error)
-	// Wait returns as soon as there is news, or when d has passed.
+	// Wait returns as soon as there is news, or when d has passed, or when ctx ends,
+	// which is no error.
 	Wait(ctx context.Context, d time.Duration) (News, error)
 	// Grown tells for each checkpoint whether there may be something behind it
 	// under this horizon, in one round trip whatever their number, and without a

@@ -24,6 +24,10 @@ type Options struct {
 	BatchEvents, BatchBytes int
 }
 
+func (o Options) feed() es.FeedOptions {
+	return es.FeedOptions{Filter: o.Filter, Horizon: o.Horizon, MaxEvents: o.BatchEvents, MaxBytes: o.BatchBytes}
+}
+
 // Subscription follows the log under a name, with a checkpoint in the store. It
 // belongs to one goroutine.
 type Subscription struct {
@@ -39,9 +43,7 @@ type Subscription struct {
 
 // New returns the subscription of this name. It reads nothing yet.
 func New(store Store, name string, opts Options) (*Subscription, error) {
-	feed, err := es.FeedOptions{
-		Filter: opts.Filter, Horizon: opts.Horizon, MaxEvents: opts.BatchEvents, MaxBytes: opts.BatchBytes,
-	}.WithDefaults()
+	feed, err := opts.feed().WithDefaults()
 	if name == "" {
 		err = errors.Join(errors.New("the name is empty"), err)
 	}
