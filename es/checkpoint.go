@@ -36,9 +36,11 @@ type Progress struct {
 	Revision int64
 	// Checkpoint is behind what was dealt with; "" goes back to the beginning.
 	Checkpoint Checkpoint
-	// Park sets events aside, and Unpark takes back those at these positions.
-	Park   []Failure
+	// Unpark takes back the parked events at these positions; if one of them is not
+	// parked any more, nothing is stored: [ErrNotParked]. Park sets events aside; what
+	// is in both is set aside anew.
 	Unpark []int64
+	Park   []Failure
 }
 
 // Failure is why an event is set aside.
@@ -60,7 +62,7 @@ type Transactor[T any] interface {
 	// Deliver runs f in a transaction, stores the progress in it and commits: all
 	// of it takes effect or nothing. An error of f is returned, wrapped at most.
 	//
-	// Errors to branch on: [ErrStaleCheckpoint]; [ErrRejected], a statement that f
+	// Errors to branch on: [ErrStaleCheckpoint]; [ErrNotParked]; [ErrRejected], a statement that f
 	// left to be run later failed; [ErrInterrupted] and [ErrBusy], also around an
 	// error of f, if the connection was lost or the transaction was in the way of
 	// another: nothing took effect. [ErrOutcomeUnknown]: load the checkpoint to find

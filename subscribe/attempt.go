@@ -52,7 +52,7 @@ func (d *delivering) step(ctx context.Context) error {
 		return nil
 	}
 	d.attempts++
-	d.log.WarnContext(ctx, "a handler failed", "error", failed.err, "attempt", d.attempts,
+	d.log.WarnContext(ctx, "a handler failed", "error", reason(failed.err), "attempt", d.attempts,
 		"stream", c.events[n].Stream.String(), "version", c.events[n].Version, "type", c.events[n].Type)
 	if d.attempts < d.consumer.Attempts {
 		return d.pause(ctx, d.attempts)
@@ -132,7 +132,7 @@ func (r *reader) giveUp(e es.Recorded, failed *handlerError) error {
 		return &DeliveryError{Consumer: r.consumer.Name, Event: e, Attempts: r.consumer.Attempts, Err: failed.err}
 	}
 	r.parked[e.Stream] = true
-	r.reasons[e.Position] = es.Failure{Error: failed.err.Error(), Attempts: r.consumer.Attempts}
+	r.reasons[e.Position] = es.Failure{Error: reason(failed.err), Attempts: r.consumer.Attempts}
 	return nil
 }
 

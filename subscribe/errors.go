@@ -1,6 +1,7 @@
 package subscribe
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/peatlog/peat/es"
@@ -32,4 +33,12 @@ type PanicError struct {
 }
 
 // Error implements error.
-func (e *PanicError) Error() string { return "handler panicked: " + e.Value + "\n" + e.Stack }
+func (e *PanicError) Error() string { return "handler panicked: " + e.Value }
+
+// reason is all that is known of an error, for people.
+func reason(err error) string {
+	if p, ok := errors.AsType[*PanicError](err); ok {
+		return err.Error() + "\n" + p.Stack
+	}
+	return err.Error()
+}

@@ -93,7 +93,7 @@ func (r *reader) recordFailure(ctx context.Context, err error) {
 	r.log.ErrorContext(ctx, "stopped", "error", err)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
 	defer cancel()
-	if err := r.runner.store.RecordFailure(ctx, r.subscription, r.revision, err.Error()); err != nil {
+	if err := r.runner.store.RecordFailure(ctx, r.subscription, r.revision, reason(err)); err != nil {
 		r.log.WarnContext(ctx, "the reason could not be recorded", "error", err)
 	}
 }

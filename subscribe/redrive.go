@@ -66,18 +66,30 @@ func (r *reader) redriveEvent(ctx context.Context, e es.Recorded) (done bool, er
 		_, err := r.handOver(ctx, w, attempt)
 		failed, ok := errors.AsType[*handlerError](err)
 		switch {
+		case errors.Is(err, es.ErrNotParked):
+			return true, nil // it was given up meanwhile
 		case !ok:
 			return err == nil, err
 		case ctx.Err() != nil:
 			return false, ctx.Err()
 		case attempt == r.consumer.Attempts:
 			r.log.WarnContext(ctx, "a parked event failed again", "error", failed.err, "stream", e.Stream.String(), "version", e.Version)
-			p := r.progress()
-			p.Park = []es.Failure{{Position: e.Position, Stream: e.Stream, Version: e.Version, Error: failed.err.Error(), Attempts: attempt}}
-			return false, r.save(ctx, p)
+			return false, r.parkAgain(ctx, e, failed)
 		}
 		if err := r.pause(ctx, attempt); err != nil {
 			return false, err
 		}
 	}
+}
+
+func (r *reader) parkAgain(ctx context.Context, e es.Recorded, failed *handlerError) error {
+	p := r.progress()
+	p.Unpark = []int64{e.Position}
+	p.Park = []es.Failure{{Position: e.Position, Stream: e.Stream, Version: e.Version, Error: reason(failed.err), Attempts: r.consumer.Attempts}}
+	err := r.save(ctx, p)
+	if errors.Is(err, es.ErrNotParked) {
+		r.lookAgain.Store(true) // it was given up meanwhile
+		return nil
+	}
+	return err
 }

@@ -389,9 +389,13 @@ func TestParkAndRedrive(t *testing.T) {
 		}
 		got.want(t, "a/1", "a/2", "b/10", "b/11", "a/3")
 		wantParked(4, 5, 6)
-		if parked, err := r.Parked(t.Context(), "parking"); err != nil || !strings.Contains(parked[0].Error, "cannot do 4") || parked[0].Attempts != 2 {
-			t.Errorf("parked: %+v, %v", parked[0], err)
-		}
+		eventually(t, "parked with the new reason", func() bool {
+			parked, err := r.Parked(t.Context(), "parking")
+			if err != nil {
+				t.Fatal(err)
+			}
+			return strings.Contains(parked[0].Error, "cannot do 4") && parked[0].Attempts == 2 && !parked[0].Redrive
+		})
 
 		// 4 is given up, and the rest delivered, also what comes.
 		if err := r.Discard(t.Context(), "parking", noteStream("a"), 4, "ann", "a duplicate of 3"); err != nil {

@@ -111,8 +111,12 @@ func progressArgs(p es.Progress) ([]any, error) {
 
 // progressError recognises the refusal of save_progress; all other errors are left to other.
 func progressError(p es.Progress, err error, other func(error) error) error {
-	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok && pgErr.Code == "PEA01" {
+	pgErr, ok := errors.AsType[*pgconn.PgError](err)
+	if ok && pgErr.Code == "PEA01" {
 		return &es.StaleCheckpointError{Subscription: p.Subscription, Revision: p.Revision}
+	}
+	if ok && pgErr.Code == "PEA02" {
+		return fmt.Errorf("subscription %q: %w", p.Subscription, es.ErrNotParked)
 	}
 	return fmt.Errorf("save the progress of subscription %q: %w", p.Subscription, other(err))
 }

@@ -2,11 +2,13 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/peatlog/peat/es"
 )
@@ -27,12 +29,31 @@ var beginDelivery = pgx.TxOptions{BeginQuery: "BEGIN ISOLATION LEVEL READ COMMIT
 // f may append to the log through [Store.Join]. Readers hear of such events at their
 // next poll, or at once if the caller calls [Store.Wake] after Deliver.
 func (s *Store) Deliver(ctx context.Context, f func(tx pgx.Tx) error, p es.Progress) error {
-	return s.within(ctx, func(tx pgx.Tx) error {
+	handled := false
+	err := s.within(ctx, func(tx pgx.Tx) error {
 		if err := f(tx); err != nil {
-			return err
+			return handlerError(tx, err)
 		}
+		handled = true
 		return s.saveProgress(ctx, tx, p)
 	})
+	if pgErr, ok := errors.AsType[*pgconn.PgError](err); handled && ok && pgErr.Code == "25P02" || errors.Is(err, pgx.ErrTxCommitRollback) {
+		return fmt.Errorf("%w: an error of an earlier statement was not returned: %w", es.ErrRejected, err)
+	}
+	return err
+}
+
+// handlerError says whether an error of a handler is its own. One that ends with the
+// handler's context is.
+func handlerError(tx pgx.Tx, err error) error {
+	ended := errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
+	if tx.Conn().IsClosed() && !ended {
+		return fmt.Errorf("%w: %w", es.ErrInterrupted, err)
+	}
+	if busy := statementError(err); errors.Is(busy, es.ErrBusy) {
+		return busy
+	}
+	return err
 }
 
 // within runs f in a transaction and commits it. An error of f is returned as it is.
@@ -50,9 +71,18 @@ func (s *Store) within(ctx context.Context, f func(tx pgx.Tx) error) error {
 		return fmt.Errorf("commit: %w", err)
 	}
 	if err := tx.Commit(ctx); err != nil {
-		return fmt.Errorf("commit: %w", commitError(err))
+		return fmt.Errorf("commit: %w", rejected(commitError(err)))
 	}
 	return nil
+}
+
+// rejected tells that the server refused what a transaction has done.
+func rejected(err error) error {
+	pgErr, ok := errors.AsType[*pgconn.PgError](err)
+	if !ok || pgErr.SeverityUnlocalized != "ERROR" || errors.Is(err, es.ErrBusy) || errors.Is(err, es.ErrStaleCheckpoint) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", es.ErrRejected, err)
 }
 
 // limitLocks bounds the waiting for locks in the rest of a transaction.

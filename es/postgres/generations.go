@@ -74,6 +74,11 @@ func (s *Store) CancelRebuild(ctx context.Context, t es.TakeOver) error {
 	return nil
 }
 
+// Switch implements [es.GenerationStore].
+func (s *Store) Switch(ctx context.Context, t es.TakeOver, f func() error) (bool, error) {
+	return s.TakeOver(ctx, t, func(pgx.Tx) error { return f() })
+}
+
 func scanGenerations(row pgx.Row) (g es.Generations, err error) {
 	err = row.Scan(&g.Live, &g.Segments, &g.Building, &g.BuildingSegments, &g.Keep, &g.Since)
 	return g, err

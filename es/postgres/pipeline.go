@@ -43,7 +43,14 @@ func (p Pipeline) Deliver(ctx context.Context, f func(batch *pgx.Batch) error, p
 	batch.Queue(p.store.sql.saveProgress, args...)
 	if reads {
 		return p.store.within(ctx, func(tx pgx.Tx) error {
-			return batchError(progress, tx.SendBatch(ctx, batch).Close(), statementError)
+			err := batchError(progress, tx.SendBatch(ctx, batch).Close(), statementError)
+			switch {
+			case err == nil || isAnswer(err) || errors.Is(err, es.ErrBusy):
+				return err
+			case tx.Conn().IsClosed():
+				return fmt.Errorf("%w: %w", es.ErrInterrupted, err)
+			}
+			return fmt.Errorf("%w: %w", es.ErrRejected, err) // also what a function for a result returns
 		})
 	}
 	return p.send(ctx, batch, progress)
@@ -89,11 +96,15 @@ func batchError(p es.Progress, err error, other func(error) error) error {
 		return nil
 	}
 	if _, ok := errors.AsType[pgx.ErrPreprocessingBatch](err); ok {
-		return statementError(err)
+		return fmt.Errorf("%w: %w", es.ErrRejected, statementError(err))
 	}
-	stale := progressError(p, err, other)
-	if errors.Is(stale, es.ErrStaleCheckpoint) {
-		return stale
+	if refused := progressError(p, err, other); isAnswer(refused) {
+		return refused
 	}
-	return other(err)
+	return rejected(other(err))
+}
+
+// isAnswer tells an error by which progress was refused.
+func isAnswer(err error) bool {
+	return errors.Is(err, es.ErrStaleCheckpoint) || errors.Is(err, es.ErrNotParked)
 }

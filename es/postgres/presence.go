@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/peatlog/peat/es"
 	"github.com/peatlog/peat/internal/window"
@@ -165,10 +164,8 @@ func (p *presence) receive(ctx context.Context, d time.Duration) (bool, error) {
 	switch {
 	case err == nil:
 		return true, nil
-	case ctx.Err() != nil:
-		return false, ctx.Err()
-	case pgconn.Timeout(err) && !p.conn.IsClosed():
-		return false, nil
+	case limited.Err() != nil && !p.conn.IsClosed():
+		return false, nil // in time, or ctx has ended
 	}
 	return false, err
 }

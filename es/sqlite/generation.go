@@ -86,3 +86,8 @@ func (s *session) firstGeneration(ctx context.Context, name string, segments int
 	_, err := s.exec(ctx, s.sql.firstGeneration, name, max(segments, 1), time.Now().UnixMicro())
 	return err
 }
+
+// Switch implements [es.GenerationStore].
+func (s *Store) Switch(ctx context.Context, t es.TakeOver, f func() error) (bool, error) {
+	return s.TakeOver(ctx, t, func(*sql.Tx) error { return f() })
+}

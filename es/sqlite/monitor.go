@@ -116,13 +116,13 @@ func (s *Store) Delivered(ctx context.Context, position int64, segments []string
 }
 
 // array is a list as a JSON array, for json_each.
-func array(list []string) string {
+func array[T any](list []T) string {
 	if list == nil {
 		return "[]"
 	}
 	text, err := json.Marshal(list)
 	if err != nil {
-		panic(err) // strings
+		panic(err) // strings or numbers
 	}
 	return string(text)
 }

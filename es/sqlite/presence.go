@@ -103,7 +103,8 @@ func (p *presence) Renew(ctx context.Context) ([]string, error) {
 
 // Wait implements [es.Session].
 func (p *presence) Wait(ctx context.Context, d time.Duration) (news es.News, err error) {
-	l, err := p.begin(ctx)
+	lasting := context.WithoutCancel(ctx) // its end is no error
+	l, err := p.begin(lasting)
 	if err != nil {
 		return news, err
 	}
@@ -121,7 +122,7 @@ func (p *presence) Wait(ctx context.Context, d time.Duration) (news es.News, err
 		case <-ctx.Done():
 		}
 	}
-	if l, err = p.begin(ctx); err != nil {
+	if l, err = p.begin(lasting); err != nil {
 		return es.News{}, err
 	}
 	l.mu.Unlock()

@@ -57,8 +57,9 @@ CREATE TABLE {schema}.projections (
 );
 
 -- save_progress stores the progress of a subscription whose revision is p_revision,
--- 0 for one that has no row. It raises PEA01 where the revision is another one, which
--- undoes the transaction that it is in, or the pipeline.
+-- 0 for one that has no row. It raises PEA01 where the revision is another one, and
+-- PEA02 where an event that is to be taken back is not parked, which undoes the
+-- transaction that it is in, or the pipeline.
 --
 -- The parked events come as one array per column, NULL for none, and p_unpark holds
 -- positions.
@@ -69,6 +70,8 @@ CREATE FUNCTION {schema}.save_progress(
 RETURNS void
 LANGUAGE plpgsql VOLATILE
 AS $$
+DECLARE
+    unparked int;
 BEGIN
     IF p_revision = 0 THEN
         INSERT INTO {schema}.subscriptions (name, checkpoint, revision)
@@ -84,6 +87,10 @@ BEGIN
     END IF;
     IF cardinality(p_unpark) > 0 THEN
         DELETE FROM {schema}.parked WHERE subscription = p_name AND "position" = ANY (p_unpark);
+        GET DIAGNOSTICS unparked = ROW_COUNT;
+        IF unparked < cardinality(p_unpark) THEN
+            RAISE EXCEPTION 'an event of subscription "%" is not parked any more', p_name USING ERRCODE = 'PEA02';
+        END IF;
     END IF;
     IF cardinality(p_positions) > 0 THEN
         INSERT INTO {schema}.parked (subscription, "position", stream_id, stream_version, error, attempts)
