@@ -36,7 +36,7 @@ type reader struct {
 
 	revision int64         // of the stored progress
 	next     es.Checkpoint // behind what is dealt with
-	unsaved  bool          // next is ahead of what is stored
+	unsaved  time.Time     // since when next is ahead of what is stored, zero if it is not
 	parked   map[es.StreamID]bool
 	reasons  map[int64]es.Failure // of events that are to be parked
 	failures int                  // of the store, in a row
@@ -125,7 +125,7 @@ func (r *reader) claim(ctx context.Context) (err error) {
 	if r.next, r.revision, err = r.runner.store.ClaimCheckpoint(ctx, r.subscription, r.runner.opts.Holder); err != nil {
 		return err
 	}
-	r.unsaved, r.reasons = false, map[int64]es.Failure{}
+	r.unsaved, r.reasons = time.Time{}, map[int64]es.Failure{}
 	r.lookAgain.Store(true)
 	if r.building.Load() && r.next == "" {
 		err := r.consumer.Delivery.prepare(ctx, r.part.generation, r.progress())
@@ -157,7 +157,7 @@ func (r *reader) poll(ctx context.Context) (more bool, err error) {
 	if len(b.Events) > 0 {
 		err = r.deliver(ctx, b)
 	} else {
-		r.unsaved = r.unsaved || b.Moved || r.building.Load() && b.Next != r.next
+		r.passBy(b)
 	}
 	if err != nil {
 		return false, err
@@ -189,8 +189,8 @@ func (r *reader) rest(ctx context.Context) error {
 	r.resting.Store(&at)
 	defer r.resting.Store(nil)
 	var save <-chan time.Time
-	if r.unsaved {
-		timer := time.NewTimer(lazily)
+	if !r.unsaved.IsZero() {
+		timer := time.NewTimer(time.Until(r.unsaved.Add(lazily)))
 		defer timer.Stop()
 		save = timer.C
 	}
@@ -198,9 +198,20 @@ func (r *reader) rest(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-r.wake:
-		return nil
+		if r.unsaved.IsZero() || time.Since(r.unsaved) < lazily {
+			return nil
+		}
 	case <-save:
-		return r.save(ctx, r.progress())
+	}
+	return r.save(ctx, r.progress())
+}
+
+// passBy takes note of a batch without events. Its progress is worth storing if it
+// passed by some that others wait for, or by nothing at all in a generation that is
+// being built, which shows by its progress that it has come as far as the live one.
+func (r *reader) passBy(b es.Batch) {
+	if r.unsaved.IsZero() && (b.Moved || r.building.Load() && b.Next != r.next) {
+		r.unsaved = time.Now()
 	}
 }
 
@@ -219,7 +230,7 @@ func (r *reader) saved(ctx context.Context, start time.Time, err error) {
 	}
 	if err == nil {
 		r.revision++
-		r.unsaved = false
+		r.unsaved = time.Time{}
 		r.runner.moved.announce()
 	}
 }
