@@ -27,6 +27,10 @@ type Store interface {
 	es.Store
 	es.Feed
 	es.Checkpointer
+	es.Monitor
+	es.Coordinator
+	es.ParkingLot
+	es.GenerationStore
 }
 
 // Backend is one log with what the suite needs to do to it.
@@ -38,6 +42,13 @@ type Backend struct {
 	Reopen func(ctx context.Context) (es.Store, error)
 	// DeleteEvent removes one event behind the store's back.
 	DeleteEvent func(ctx context.Context, stream es.StreamID, version int64) error
+	// Deliver and TakeOver are those of the store's [es.Transactor], with the store
+	// joined to its transaction. The f of TakeOver is nil if this one is.
+	Deliver  func(ctx context.Context, f func(tx es.Tx) error, p es.Progress) error
+	TakeOver func(ctx context.Context, t es.TakeOver, f func(tx es.Tx) error) (bool, error)
+	// Forget deletes the row of a subscription behind the store's back, and leaves
+	// what it has parked.
+	Forget func(ctx context.Context, subscription string) error
 }
 
 // law is one rule that every store holds.
@@ -51,6 +62,7 @@ type law struct {
 func Run(t *testing.T, newBackend func(t *testing.T) Backend) {
 	for _, laws := range [][]law{
 		expectedLaws, atomicLaws, repeatLaws, payloadLaws, readLaws, txLaws, damageLaws, snapshotLaws, feedLaws,
+		progressLaws, deliverLaws, parkingLaws, sessionLaws, monitorLaws, generationLaws,
 	} {
 		for _, l := range laws {
 			t.Run(l.name, func(t *testing.T) {

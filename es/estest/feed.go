@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -21,6 +22,7 @@ var feedLaws = []law{
 	{"a batch is bounded in bytes", testFeedBytes},
 	{"a feed under concurrent writers loses and repeats nothing", testFeedConcurrent},
 	{"a checkpoint of something else is refused", testFeedCheckpoint},
+	{"a batch tells whether it moved", testFeedMoved},
 	{"a checkpoint is stored if nobody else has stored one", testCheckpointRevision},
 }
 
@@ -240,52 +242,72 @@ func testFeedCheckpoint(t *testing.T, b Backend) {
 	}
 }
 
+// Moved: over what was delivered, over what was skipped, and not otherwise.
+func testFeedMoved(t *testing.T, b Backend) {
+	poll := func(behind es.Checkpoint, filter es.Filter, events int, moved bool) es.Checkpoint {
+		t.Helper()
+		batch, err := b.Store.Feed(t.Context(), behind, es.FeedOptions{Filter: filter})
+		if err != nil || len(batch.Events) != events || batch.Moved != moved {
+			t.Errorf("behind %s: %d events, moved %v, %v; want %d and %v", behind, len(batch.Events), batch.Moved, err, events, moved)
+		}
+		return batch.Next
+	}
+	never := es.Filter{Types: []string{"law.never"}}
+	poll("", es.Filter{}, 0, false)
+	cp := poll("", never, 0, false)
+	mustAppend(t, b.Store, stream, es.NoStream, event(1))
+	cp = poll(cp, es.Filter{}, 1, true)
+	cp = poll(cp, es.Filter{}, 0, false)
+	cp = poll(cp, never, 0, false)
+	mustAppend(t, b.Store, stream, es.Any, event(2))
+	cp = poll(cp, never, 0, true)
+	for range 2 {
+		cp = poll(cp, never, 0, false)
+	}
+	poll(poll("", never, 0, true), es.Filter{}, 0, false)
+}
+
 func testCheckpointRevision(t *testing.T, b Backend) {
 	load := func(want es.Checkpoint, wantRevision int64) {
 		t.Helper()
-		got, revision, err := b.Store.LoadCheckpoint(t.Context(), "s")
-		if strings.ReplaceAll(string(got), " ", "") != string(want) || revision != wantRevision || err != nil {
-			t.Errorf("loaded %s of revision %d, %v; want %s of %d", got, revision, err, want, wantRevision)
-		}
+		wantCheckpoint(t, b.Store, "s", want, wantRevision)
 	}
-	save := func(revision int64, cp es.Checkpoint, want int64) {
+	save := func(revision int64, cp es.Checkpoint, stored bool) {
 		t.Helper()
-		got, err := b.Store.SaveCheckpoint(t.Context(), "s", revision, cp)
-		if stale, ok := errors.AsType[*es.StaleCheckpointError](err); want == 0 && (!ok || !errors.Is(err, es.ErrStaleCheckpoint) || stale.Subscription != "s" || stale.Revision != revision) {
-			t.Errorf("saved over revision %d: %v, want ErrStaleCheckpoint", revision, err)
-		}
-		if want > 0 && (err != nil || got != want) {
-			t.Errorf("saved over revision %d: revision %d, %v; want %d", revision, got, err, want)
+		err := b.Store.SaveProgress(t.Context(), es.Progress{Subscription: "s", Revision: revision, Checkpoint: cp})
+		if !stored {
+			wantStale(t, err, "s", revision)
+		} else if err != nil {
+			t.Errorf("saved over revision %d: %v", revision, err)
 		}
 	}
 	load("", 0)
-	save(1, `{"v":1}`, 0)
+	save(1, `{"v":1}`, false)
 	load("", 0)
-	save(0, `{"v":1}`, 1)
-	save(0, `{"v":2}`, 0)
+	save(0, `{"v":1}`, true)
+	save(0, `{"v":2}`, false)
 	load(`{"v":1}`, 1)
-	save(1, `{"v":3}`, 2)
-	save(1, `{"v":4}`, 0)
+	save(1, `{"v":3}`, true)
+	save(1, `{"v":4}`, false)
 	load(`{"v":3}`, 2)
-	save(2, "", 3) // a reset
+	save(2, "", true) // a reset
 	load("", 3)
-	save(0, `{"v":5}`, 0)
+	save(0, `{"v":5}`, false)
 
-	var won sync.Map
+	var stored atomic.Int32
 	var all sync.WaitGroup
 	for n := range 8 {
 		all.Go(func() {
-			if _, err := b.Store.SaveCheckpoint(t.Context(), "race", 0, es.Checkpoint(fmt.Sprintf(`{"v":%d}`, n))); err == nil {
-				won.Store(n, true)
+			err := b.Store.SaveProgress(t.Context(), es.Progress{Subscription: "race", Checkpoint: es.Checkpoint(fmt.Sprintf(`{"v":%d}`, n))})
+			if err == nil {
+				stored.Add(1)
 			} else if !errors.Is(err, es.ErrStaleCheckpoint) {
 				t.Error(err)
 			}
 		})
 	}
 	all.Wait()
-	winners := 0
-	won.Range(func(any, any) bool { winners++; return true })
-	if winners != 1 {
-		t.Errorf("%d of 8 first checkpoints were stored", winners)
+	if n := stored.Load(); n != 1 {
+		t.Errorf("%d of 8 first checkpoints were stored", n)
 	}
 }

@@ -10,6 +10,8 @@ import (
 	"github.com/peatlog/peat/es"
 )
 
+var _ es.Checkpointer = (*Store)(nil)
+
 // LoadCheckpoint implements [es.Checkpointer].
 func (s *session) LoadCheckpoint(ctx context.Context, subscription string) (es.Checkpoint, int64, error) {
 	var text sql.NullString // NULL after a reset
@@ -21,33 +23,86 @@ func (s *session) LoadCheckpoint(ctx context.Context, subscription string) (es.C
 	return es.Checkpoint(text.String), revision, nil
 }
 
-// SaveCheckpoint implements [es.Checkpointer]. It shares its commit with appends.
-func (s *Store) SaveCheckpoint(ctx context.Context, subscription string, revision int64, cp es.Checkpoint) (saved int64, err error) {
-	_, err = s.write(ctx, func(ctx context.Context, in *session) (_ es.AppendResult, err error) {
-		saved, err = in.saveCheckpoint(ctx, subscription, revision, cp)
-		return es.AppendResult{}, err
+// ClaimCheckpoint implements [es.Checkpointer].
+func (s *Store) ClaimCheckpoint(ctx context.Context, subscription, holder string) (es.Checkpoint, int64, error) {
+	var text sql.NullString
+	var revision int64
+	err := s.change(ctx, func(ctx context.Context, in *session) error {
+		number, err := in.countClaim(ctx, subscription)
+		if err != nil {
+			return err
+		}
+		return queryRow(ctx, in.db, in.sql.claim, []any{subscription, number, holder, time.Now().UnixMicro()}, &text, &revision)
 	})
-	return saved, err
+	if err != nil {
+		return "", 0, fmt.Errorf("claim subscription %q: %w", subscription, statementError(err))
+	}
+	return es.Checkpoint(text.String), revision, nil
 }
 
-// SaveCheckpoint implements [es.Checkpointer]: it takes effect together with
-// everything else in the transaction.
-func (t *Tx) SaveCheckpoint(ctx context.Context, subscription string, revision int64, cp es.Checkpoint) (saved int64, err error) {
-	err = t.atomic(ctx, func(ctx context.Context) (err error) {
-		saved, err = t.saveCheckpoint(ctx, subscription, revision, cp)
+// countClaim returns the number of a new claim.
+func (s *session) countClaim(ctx context.Context, subscription string) (number int64, err error) {
+	err = queryRow(ctx, s.db, s.sql.countClaim, []any{subscription}, &number)
+	return number, err
+}
+
+// SaveProgress implements [es.Checkpointer]. It shares its commit with appends.
+func (s *Store) SaveProgress(ctx context.Context, p es.Progress) error {
+	if err := validate(p); err != nil {
 		return err
-	})
-	return saved, err
+	}
+	return s.change(ctx, func(ctx context.Context, in *session) error { return in.saveProgress(ctx, p) })
 }
 
-func (s *session) saveCheckpoint(ctx context.Context, subscription string, revision int64, cp es.Checkpoint) (saved int64, err error) {
-	text := sql.NullString{String: string(cp), Valid: cp != ""}
-	err = queryRow(ctx, s.db, s.sql.saveCheckpoint, []any{subscription, revision, text, time.Now().UnixMicro()}, &saved)
+// SaveProgress does what Store.SaveProgress does: it takes effect together with
+// everything else in the transaction.
+func (t *Tx) SaveProgress(ctx context.Context, p es.Progress) error {
+	if err := validate(p); err != nil {
+		return err
+	}
+	return t.atomic(ctx, func(ctx context.Context) error { return t.saveProgress(ctx, p) })
+}
+
+// validate refuses what could not be read again.
+func validate(p es.Progress) error {
+	for _, f := range p.Park {
+		if err := f.Stream.Validate(); err != nil {
+			return fmt.Errorf("park position %d of subscription %q: %w", f.Position, p.Subscription, err)
+		}
+	}
+	return nil
+}
+
+// saveProgress stores progress, beginning with what a stale one fails at.
+func (s *session) saveProgress(ctx context.Context, p es.Progress) error {
+	now := time.Now().UnixMicro()
+	text := sql.NullString{String: string(p.Checkpoint), Valid: p.Checkpoint != ""}
+	var saved int64
+	err := queryRow(ctx, s.db, s.sql.saveProgress, []any{p.Subscription, p.Revision, text, now}, &saved)
 	if errors.Is(err, sql.ErrNoRows) {
-		return 0, &es.StaleCheckpointError{Subscription: subscription, Revision: revision}
+		return &es.StaleCheckpointError{Subscription: p.Subscription, Revision: p.Revision}
+	}
+	if err == nil {
+		err = s.park(ctx, p, now)
 	}
 	if err != nil {
-		return 0, fmt.Errorf("save the checkpoint of subscription %q: %w", subscription, statementError(err))
+		return fmt.Errorf("save the progress of subscription %q: %w", p.Subscription, statementError(err))
 	}
-	return saved, nil
+	return nil
+}
+
+// park takes events back and sets others aside; one that is in both stays parked.
+func (s *session) park(ctx context.Context, p es.Progress, now int64) error {
+	for _, position := range p.Unpark {
+		if _, err := s.db.ExecContext(ctx, s.sql.unpark, p.Subscription, position); err != nil {
+			return err
+		}
+	}
+	for _, f := range p.Park {
+		_, err := s.db.ExecContext(ctx, s.sql.park, p.Subscription, f.Position, f.Stream.String(), f.Version, f.Error, f.Attempts, now)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -38,22 +38,19 @@ func (s *Store) feed(ctx context.Context, behind es.Checkpoint, opts es.FeedOpti
 	if err != nil {
 		return es.Batch{}, err
 	}
-	var last int64
-	if err := queryRow(ctx, s.db, s.sql.lastPosition, nil, &last); err != nil {
-		return es.Batch{}, statementError(err)
+	last, err := s.end(ctx, from)
+	if err != nil {
+		return es.Batch{}, err
 	}
-	switch {
-	case from > last:
-		return es.Batch{}, fmt.Errorf("%w: the checkpoint is at position %d, the log ends at %d; was an older copy of the file restored? reset the subscription",
-			es.ErrForeignEpoch, from, last)
-	case from == last:
+	if from == last {
 		return es.Batch{Next: behind}, nil
 	}
 	p, err := s.readFeed(ctx, from, last, opts)
 	if err != nil {
 		return es.Batch{}, err
 	}
-	b := es.Batch{Events: p.Events, Next: checkpoint(last)}
+	// The newest event is behind the checkpoint, so there is always one to move over.
+	b := es.Batch{Events: p.Events, Next: checkpoint(last), Moved: true}
 	if n := len(p.Events); n > 0 {
 		if p.More {
 			b.Next = checkpoint(p.Events[n-1].Position)
@@ -70,6 +67,23 @@ func (s *Store) feed(ctx context.Context, behind es.Checkpoint, opts es.FeedOpti
 		}
 	}
 	return b, nil
+}
+
+// lastPosition returns the position of the newest event, 0 for none.
+func (s *session) lastPosition(ctx context.Context) (last int64, err error) {
+	err = queryRow(ctx, s.db, s.sql.lastPosition, nil, &last)
+	return last, statementError(err)
+}
+
+// end returns the end of the log, which a checkpoint at this position must not be
+// beyond.
+func (s *Store) end(ctx context.Context, position int64) (int64, error) {
+	last, err := s.lastPosition(ctx)
+	if err == nil && position > last {
+		err = fmt.Errorf("%w: the checkpoint is at position %d, the log ends at %d; was an older copy of the file restored? reset the subscription",
+			es.ErrForeignEpoch, position, last)
+	}
+	return last, err
 }
 
 // Pins implements [es.Pinner]: nobody can hold back a feed here.
@@ -103,8 +117,8 @@ func (s *Store) readFeed(ctx context.Context, from, last int64, opts es.FeedOpti
 	if s.readers.closed.Load() {
 		return p, ErrClosed
 	}
-	text, args := s.feedSQL(opts.Filter)
-	rows, err := s.readers.db.QueryContext(ctx, text, append([]any{from, last, opts.MaxEvents}, args...)...)
+	text, args := filtered(s.sql.feed, opts.Filter, from, last, opts.MaxEvents)
+	rows, err := s.readers.db.QueryContext(ctx, text, args...)
 	if err != nil {
 		return p, statementError(err)
 	}
@@ -135,13 +149,12 @@ func (s *Store) readFeed(ctx context.Context, from, last int64, opts es.FeedOpti
 	return p, statementError(rows.Err())
 }
 
-// feedSQL returns the statement for a filter and the arguments behind the first three.
-func (s *Store) feedSQL(f es.Filter) (string, []any) {
+// filtered puts a filter into a statement, and returns it with all its arguments.
+func filtered(text string, f es.Filter, args ...any) (string, []any) {
 	var filter strings.Builder
-	var args []any
 	arg := func(v any) string {
 		args = append(args, v)
-		return "?" + strconv.Itoa(3+len(args))
+		return "?" + strconv.Itoa(len(args))
 	}
 	in := func(column string, values []string) {
 		if len(values) == 0 {
@@ -165,5 +178,5 @@ func (s *Store) feedSQL(f es.Filter) (string, []any) {
 	if len(f.Categories) == 1 {
 		index = "INDEXED BY peat_events_category_idx"
 	}
-	return strings.NewReplacer("{index}", index, "{filter}", filter.String()).Replace(s.sql.feed), args
+	return strings.NewReplacer("{index}", index, "{filter}", filter.String()).Replace(text), args
 }

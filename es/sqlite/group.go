@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/peatlog/peat/es"
 	"github.com/peatlog/peat/internal/groupcommit"
@@ -42,13 +43,20 @@ func (s *Store) WriteSnapshot(ctx context.Context, snap es.Snapshot) error {
 	if err := snap.Stream.Validate(); err != nil {
 		return err
 	}
-	_, err := s.write(ctx, func(ctx context.Context, in *session) (es.AppendResult, error) {
-		return es.AppendResult{}, in.writeSnapshot(ctx, snap)
-	})
+	err := s.change(ctx, func(ctx context.Context, in *session) error { return in.writeSnapshot(ctx, snap) })
 	if err != nil {
 		return fmt.Errorf("write the snapshot of %s: %w", snap.Stream, err)
 	}
 	return nil
+}
+
+// change has f written in some batch: something else than an append. f may run twice,
+// when something else in the batch fails.
+func (s *Store) change(ctx context.Context, f func(ctx context.Context, in *session) error) error {
+	_, err := s.write(ctx, func(ctx context.Context, in *session) (es.AppendResult, error) {
+		return es.AppendResult{}, f(ctx, in)
+	})
+	return err
 }
 
 // write has w written in some batch.
@@ -136,12 +144,20 @@ func (s *Store) writeBatch(ctx context.Context, tx *sql.Tx, batch []write) ([]ou
 	if err := tx.Commit(); err != nil {
 		return outcomes, fmt.Errorf("commit: %w", commitError(err))
 	}
+	if slices.ContainsFunc(outcomes, func(o outcome) bool { return o.err == nil && appended(o.result) }) {
+		s.Wake()
+	}
 	return outcomes, nil
 }
 
-// isAnswer tells an error that changed nothing and concerns one caller only.
+// appended tells whether an append has put something into the log.
+func appended(r es.AppendResult) bool { return r.Position > 0 && !r.Duplicate }
+
+// answers are the errors that changed nothing and concern one caller only.
+var answers = []error{es.ErrConflict, es.ErrStaleCheckpoint, es.ErrNotParked, es.ErrRebuilding, es.ErrNotRebuilding}
+
 func isAnswer(err error) bool {
-	return errors.Is(err, es.ErrConflict) || errors.Is(err, es.ErrStaleCheckpoint)
+	return slices.ContainsFunc(answers, func(answer error) bool { return errors.Is(err, answer) })
 }
 
 // writeAlone writes what was in a batch that failed, so that only those fail whose

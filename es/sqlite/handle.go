@@ -35,6 +35,24 @@ func queryRow(ctx context.Context, db querier, text string, args []any, dest ...
 	return rows.Close()
 }
 
+// scan reads the columns of a row.
+type scan = func(dest ...any) error
+
+// queryRows calls take for each row of a query.
+func queryRows(ctx context.Context, db querier, text string, args []any, take func(scan scan) error) error {
+	rows, err := db.QueryContext(ctx, text, args...)
+	if err != nil {
+		return statementError(err)
+	}
+	defer rows.Close() //nolint:errcheck // rows.Err says it
+	for rows.Next() {
+		if err := take(rows.Scan); err != nil {
+			return err
+		}
+	}
+	return statementError(rows.Err())
+}
+
 // handle is a pool of connections with the store's statements prepared.
 type handle struct {
 	db         *sql.DB

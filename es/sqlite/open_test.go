@@ -125,8 +125,8 @@ func TestOpenAtOnceByManyMigratesOnce(t *testing.T) {
 	}
 	all.Wait()
 	n := 0
-	if err := openSQL(t, path).QueryRow("SELECT count(*) FROM peat_migrations").Scan(&n); err != nil || n != 1 {
-		t.Errorf("%d migrations recorded, error %v", n, err)
+	if err := openSQL(t, path).QueryRow("SELECT count(*) FROM peat_migrations").Scan(&n); err != nil || n != 2 {
+		t.Errorf("%d migrations recorded, want 2; error %v", n, err)
 	}
 }
 

@@ -24,7 +24,13 @@ type queries struct {
 	appliedMigrations, recordMigration                string
 	savepoint, rollbackTo, release                    string
 	lastPosition, feed                                string
-	loadCheckpoint, saveCheckpoint                    string
+	loadCheckpoint, saveProgress, park, unpark        string
+	countClaim, claim, fence, forget, forgetParked    string
+	readers, recordFailure, lag, streamAt             string
+	parked, discarded, readParked                     string
+	requestRedrive, recordDiscard, discard            string
+	generations, firstGeneration                      string
+	beginRebuild, cancelRebuild, takeOver             string
 }
 
 // bothWays is a statement that reads forward or backward.
@@ -58,7 +64,13 @@ func newQueries() *queries {
 	}
 	return &queries{
 		lastPosition: one("last_position"), feed: one("feed"),
-		loadCheckpoint: one("load_checkpoint"), saveCheckpoint: one("save_checkpoint"),
+		loadCheckpoint: one("load_checkpoint"), saveProgress: one("save_progress"), park: one("park"), unpark: one("unpark"),
+		countClaim: one("count_claim"), claim: one("claim"), fence: one("fence"), forget: one("forget"), forgetParked: one("forget_parked"),
+		readers: one("readers"), recordFailure: one("record_failure"), lag: one("lag"), streamAt: one("stream_at"),
+		parked: one("parked"), discarded: one("discarded"), readParked: one("read_parked"),
+		requestRedrive: one("request_redrive"), recordDiscard: one("record_discard"), discard: one("discard"),
+		generations: one("generations"), firstGeneration: one("first_generation"),
+		beginRebuild: one("begin_rebuild"), cancelRebuild: one("cancel_rebuild"), takeOver: one("take_over"),
 		streamHead: one("stream_head"), advanceStream: one("advance_stream"),
 		findAppend: one("find_append"), lockStream: one("lock_stream"),
 		insertEvent: insert(1), insertChunk: insert(chunkRows),
@@ -76,13 +88,16 @@ func (q *queries) reads() []string {
 		q.streamHead, q.readSnapshot,
 		q.readStream.forward, q.readStream.backward, q.readAll.forward, q.readAll.backward,
 		q.readCategory.forward, q.readCategory.backward, q.lastPosition, q.loadCheckpoint,
+		q.readers, q.streamAt, q.parked, q.discarded, q.readParked, q.generations,
 	}
 }
 
 // writes are those that only the writer needs.
 func (q *queries) writes() []string {
 	return []string{
-		q.advanceStream, q.findAppend, q.lockStream, q.insertEvent, q.insertChunk, q.writeSnapshot, q.saveCheckpoint,
+		q.advanceStream, q.findAppend, q.lockStream, q.insertEvent, q.insertChunk, q.writeSnapshot,
+		q.saveProgress, q.park, q.unpark, q.countClaim, q.claim, q.fence, q.forget, q.forgetParked, q.recordFailure,
+		q.requestRedrive, q.recordDiscard, q.discard, q.firstGeneration, q.beginRebuild, q.cancelRebuild, q.takeOver,
 		q.savepoint, q.rollbackTo, q.release,
 	}
 }

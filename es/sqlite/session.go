@@ -17,6 +17,16 @@ type session struct {
 	opts Options
 }
 
+// exec runs a statement and returns how many rows it has changed.
+func (s *session) exec(ctx context.Context, text string, args ...any) (int, error) {
+	result, err := s.db.ExecContext(ctx, text, args...)
+	if err != nil {
+		return 0, statementError(err)
+	}
+	n, err := result.RowsAffected()
+	return int(n), err
+}
+
 // checkExpected is an append without events. It only reads.
 func (s *session) checkExpected(ctx context.Context, p es.Prepared) (es.AppendResult, error) {
 	_, actual, err := s.streamHead(ctx, p.Stream)

@@ -20,6 +20,9 @@ type Store struct {
 	// for it in the queue, transactions in the pool.
 	writer *handle
 	queue  *groupcommit.Queue[write, outcome]
+
+	leases    leases
+	listeners listeners
 	// temporary is the folder to remove at the end, "" for none, which RemoveAll
 	// takes for nothing to do.
 	temporary string
@@ -98,6 +101,7 @@ func (s *Store) Close() error {
 		return nil
 	}
 	s.readers.closed.Store(true)
+	s.leases.close()
 	ctx, cancel := context.WithTimeout(context.Background(), s.opts.BusyTimeout)
 	defer cancel()
 	// The connection is kept to the end: what still waits for it gets ErrClosed.

@@ -16,6 +16,7 @@ type Tx struct {
 	session
 	tx          *sql.Tx
 	broken      error
+	appended    bool
 	afterCommit []func()
 }
 
@@ -34,6 +35,9 @@ func (s *Store) InTx(ctx context.Context, f func(tx *Tx) error) error {
 	t := &Tx{}
 	if err := s.inTx(ctx, t, f); err != nil {
 		return err
+	}
+	if t.appended {
+		s.Wake()
 	}
 	for _, f := range t.afterCommit {
 		f()
@@ -72,7 +76,9 @@ func (s *Store) inTx(ctx context.Context, t *Tx, f func(tx *Tx) error) error {
 // Join returns the store inside a transaction that the caller began, on any handle
 // of modernc.org/sqlite to the same file, and will end. Join a transaction once:
 // what is known of it, such as which aggregates it saved, is kept in the Tx.
-// Functions given to AfterCommit never run, because the commit is the caller's.
+// Functions given to AfterCommit never run, because the commit is the caller's; call
+// [Store.Wake] after one that has appended, so that readers of this store need not
+// find out by themselves. [Store.Deliver] and [Store.TakeOver] do so.
 //
 // A transaction should begin with BEGIN IMMEDIATE (_txlock=immediate in the data
 // source name). One that has only read so far fails with es.ErrBusy at its first
@@ -103,6 +109,7 @@ func (t *Tx) Append(ctx context.Context, stream es.StreamID, expected es.Expecte
 		result, err = t.append(ctx, p)
 		return err
 	})
+	t.appended = t.appended || err == nil && appended(result)
 	if err != nil && !errors.Is(err, es.ErrConflict) {
 		err = fmt.Errorf("append to %s: %w", stream, err)
 	}

@@ -57,8 +57,9 @@ func (p *Postgres) Table(name string) string {
 
 // Backend returns the log as the conformance suite wants it.
 func (p *Postgres) Backend() estest.Backend {
+	store := p.delivery()
 	return estest.Backend{
-		Store:  p.Store,
+		Store:  store,
 		InTx:   es.AnyTx(p.Store.InTx),
 		Reopen: func(ctx context.Context) (es.Store, error) { return p.reopen(ctx) },
 		DeleteEvent: func(ctx context.Context, stream es.StreamID, version int64) error {
@@ -69,8 +70,31 @@ func (p *Postgres) Backend() estest.Backend {
 			}
 			return err
 		},
+		Deliver: func(ctx context.Context, f func(tx es.Tx) error, progress es.Progress) error {
+			return store.Deliver(ctx, func(tx pgx.Tx) error { return f(p.Store.Join(tx)) }, progress)
+		},
+		TakeOver: func(ctx context.Context, t es.TakeOver, f func(tx es.Tx) error) (bool, error) {
+			if f == nil {
+				return store.TakeOver(ctx, t, nil)
+			}
+			return store.TakeOver(ctx, t, func(tx pgx.Tx) error { return f(p.Store.Join(tx)) })
+		},
+		Forget: func(ctx context.Context, subscription string) error {
+			_, err := p.Pool.Exec(ctx, "DELETE FROM "+p.Table("subscriptions")+" WHERE name = $1", subscription)
+			return err
+		},
 	}
 }
+
+// postgresDelivery is what the suite needs of the store.
+type postgresDelivery interface {
+	estest.Store
+	es.Transactor[pgx.Tx]
+}
+
+// delivery returns the store as what the suite needs. It is asked at run time, so
+// that this compiles before the store has all of it; then p.Store itself will do.
+func (p *Postgres) delivery() postgresDelivery { return any(p.Store).(postgresDelivery) }
 
 // postgresInvariants finds the streams that are not as every append leaves them.
 const postgresInvariants = `

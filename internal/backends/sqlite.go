@@ -62,6 +62,21 @@ func (s *SQLite) Backend() estest.Backend {
 				return nil
 			})
 		},
+		Deliver: func(ctx context.Context, f func(tx es.Tx) error, p es.Progress) error {
+			return s.Store.Deliver(ctx, func(tx *sql.Tx) error { return f(s.Store.Join(tx)) }, p)
+		},
+		TakeOver: func(ctx context.Context, t es.TakeOver, f func(tx es.Tx) error) (bool, error) {
+			if f == nil {
+				return s.Store.TakeOver(ctx, t, nil)
+			}
+			return s.Store.TakeOver(ctx, t, func(tx *sql.Tx) error { return f(s.Store.Join(tx)) })
+		},
+		Forget: func(ctx context.Context, subscription string) error {
+			return s.Store.InTx(ctx, func(tx *sqlite.Tx) error {
+				_, err := tx.SQL().ExecContext(ctx, "DELETE FROM peat_subscriptions WHERE name = ?", subscription)
+				return err
+			})
+		},
 	}
 }
 

@@ -1,0 +1,190 @@
+package estest
+
+import (
+	"errors"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/peatlog/peat/es"
+)
+
+var parkingLaws = []law{
+	{"parked events come back in order until they are taken back", testParked},
+	{"an event that fails again stays parked with what it says now", testParkedAgain},
+	{"a redrive is asked for one stream or for all", testRedrive},
+	{"who discards a parked event is recorded, and why", testDiscard},
+}
+
+// park appends events to two streams by turns and parks them all, those of stream in
+// the subscription "s" and those of other in "t".
+func park(t *testing.T, b Backend) (mine, others []es.Recorded) {
+	t.Helper()
+	for n := range 3 {
+		mustAppend(t, b.Store, stream, es.Any, event(2*n))
+		mustAppend(t, b.Store, other, es.Any, event(2*n+1))
+	}
+	mine, others = read(t, b.Store, stream, es.ReadOptions{}), read(t, b.Store, other, es.ReadOptions{})
+	backward := failures(mine...)
+	slices.Reverse(backward)
+	mustSave(t, b, es.Progress{Subscription: "s", Park: backward})
+	mustSave(t, b, es.Progress{Subscription: "t", Park: failures(others...)})
+	return mine, others
+}
+
+// wantCount checks how many events the readers have parked.
+func wantCount(t *testing.T, b Backend, subscription string, want int) {
+	t.Helper()
+	readers, err := b.Store.Readers(t.Context(), subscription)
+	if err != nil || len(readers) != 1 || readers[0].Parked != want {
+		t.Errorf("readers %+v, %v; want %d parked", readers, err, want)
+	}
+}
+
+func testParked(t *testing.T, b Backend) {
+	before := time.Now()
+	mine, others := park(t, b)
+	wantParked(t, b, failures(mine...), "s")
+	wantParked(t, b, nil)
+	wantParked(t, b, nil, "none")
+	both := append(failures(mine...), failures(others...)...)
+	slices.SortFunc(both, func(a, b es.Failure) int { return int(a.Position - b.Position) })
+	wantParked(t, b, both, "t", "s")
+	parked, err := b.Store.Parked(t.Context(), "s")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range parked {
+		if p.Subscription != "s" || p.Redrive || p.ParkedAt.Before(before.Add(-time.Hour)) || p.ParkedAt.After(time.Now().Add(time.Hour)) {
+			t.Errorf("parked %+v", p)
+		}
+	}
+	wantCount(t, b, "s", 3)
+
+	readParked := func(limit int, want ...es.Recorded) {
+		t.Helper()
+		got, err := b.Store.ReadParked(t.Context(), "s", stream, limit)
+		if diff := cmp.Diff(want, got, cmpopts.EquateEmpty()); err != nil || diff != "" {
+			t.Errorf("error %v, read (-want +got):\n%s", err, diff)
+		}
+	}
+	readParked(10, mine...)
+	readParked(2, mine[:2]...)
+	if got, err := b.Store.ReadParked(t.Context(), "s", other, 10); err != nil || len(got) > 0 {
+		t.Errorf("%d events of a stream that is not parked, %v", len(got), err)
+	}
+	mustSave(t, b, es.Progress{Subscription: "s", Revision: 1, Unpark: []int64{mine[0].Position, others[0].Position, 1 << 40}})
+	readParked(10, mine[1:]...)
+	wantCount(t, b, "s", 2)
+	wantCount(t, b, "t", 3)
+	mustSave(t, b, es.Progress{Subscription: "s", Revision: 2, Unpark: []int64{mine[1].Position, mine[2].Position}})
+	wantParked(t, b, nil, "s")
+	wantCount(t, b, "s", 0)
+}
+
+func testParkedAgain(t *testing.T, b Backend) {
+	mine, _ := park(t, b)
+	if _, err := b.Store.RequestRedrive(t.Context(), stream, "s"); err != nil {
+		t.Fatal(err)
+	}
+	want := failures(mine...)
+	want[0].Error, want[0].Attempts = "it failed again", 7
+	mustSave(t, b, es.Progress{Subscription: "s", Revision: 1, Park: want[:1]})
+	wantParked(t, b, want, "s")
+	wantCount(t, b, "s", 3)
+	wantRedrive(t, b, 2, 3)
+}
+
+// wantRedrive checks which versions in the subscription "s" are asked for.
+func wantRedrive(t *testing.T, b Backend, want ...int64) {
+	t.Helper()
+	parked, err := b.Store.Parked(t.Context(), "s")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []int64
+	for _, p := range parked {
+		if p.Redrive {
+			got = append(got, p.Version)
+		}
+	}
+	if !slices.Equal(want, got) {
+		t.Errorf("the versions %v are asked for, want %v", got, want)
+	}
+}
+
+func testRedrive(t *testing.T, b Backend) {
+	mine, others := park(t, b)
+	request := func(id es.StreamID, want int, subscriptions ...string) {
+		t.Helper()
+		if n, err := b.Store.RequestRedrive(t.Context(), id, subscriptions...); n != want || err != nil {
+			t.Errorf("asked for %d events of %s, %v; want %d", n, id, err, want)
+		}
+	}
+	request(other, 0, "s")
+	request(es.StreamID{Category: "law", Key: "none"}, 0, "s")
+	request(stream, 0, "t", "none")
+	request(es.StreamID{}, 0)
+	request(es.StreamID{}, 3, "t")
+	wantRedrive(t, b)
+	request(stream, 3, "s", "t")
+	wantRedrive(t, b, 1, 2, 3)
+	mustSave(t, b, es.Progress{Subscription: "s", Revision: 1, Park: append(failures(mine[1:]...), failures(others...)...)})
+	wantRedrive(t, b, 1)
+	request(other, 3, "s")
+	wantRedrive(t, b, 1, 1, 2, 3)
+	request(es.StreamID{}, 9, "s", "t")
+	if _, err := b.Store.RequestRedrive(t.Context(), es.StreamID{Key: "1"}, "s"); !errors.Is(err, es.ErrInvalidStream) {
+		t.Errorf("got error %v, want ErrInvalidStream", err)
+	}
+}
+
+func testDiscard(t *testing.T, b Backend) {
+	mine, _ := park(t, b)
+	refused := func(id es.StreamID, version int64, subscriptions ...string) {
+		t.Helper()
+		if err := b.Store.Discard(t.Context(), id, version, "eva", "no", subscriptions...); !errors.Is(err, es.ErrNotParked) {
+			t.Errorf("%s version %d: got error %v, want ErrNotParked", id, version, err)
+		}
+	}
+	refused(stream, 4, "s")
+	refused(other, 1, "s")
+	refused(stream, 1, "t")
+	refused(stream, 1)
+	wantParked(t, b, failures(mine...), "s")
+	before := time.Now()
+	if err := b.Store.Discard(t.Context(), stream, 1, "eva", "a test", "t", "s"); err != nil {
+		t.Fatal(err)
+	}
+	wantParked(t, b, failures(mine...)[1:], "s")
+	wantCount(t, b, "t", 3)
+	refused(stream, 1, "s")
+	if err := b.Store.Discard(t.Context(), stream, 3, "adam", "", "s"); err != nil {
+		t.Fatal(err)
+	}
+	got, err := b.Store.Discarded(t.Context(), "s", "t")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []es.Discarded{
+		{Subscription: "s", Failure: failures(mine...)[0], By: "eva", Reason: "a test"},
+		{Subscription: "s", Failure: failures(mine...)[2], By: "adam"},
+	}
+	if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(es.Discarded{}, "DiscardedAt")); diff != "" {
+		t.Errorf("discarded (-want +got):\n%s", diff)
+	}
+	for _, d := range got {
+		if d.DiscardedAt.Before(before.Add(-time.Hour)) || d.DiscardedAt.After(time.Now().Add(time.Hour)) {
+			t.Errorf("discarded at %v", d.DiscardedAt)
+		}
+	}
+	if got, err := b.Store.Discarded(t.Context(), "t"); err != nil || len(got) > 0 {
+		t.Errorf("discarded in another subscription: %+v, %v", got, err)
+	}
+	if n := len(read(t, b.Store, stream, es.ReadOptions{})); n != 3 {
+		t.Errorf("%d events in the log, want 3", n)
+	}
+}

@@ -1,0 +1,2 @@
+-- Deletes the parked events of a subscription.
+DELETE FROM peat_parked WHERE subscription = ?1

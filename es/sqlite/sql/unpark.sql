@@ -1,0 +1,2 @@
+-- Takes back a parked event.
+DELETE FROM peat_parked WHERE subscription = ?1 AND position = ?2
