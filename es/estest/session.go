@@ -18,6 +18,8 @@ var sessionLaws = []law{
 	{"a lease is held by one session, until it is released", testLease},
 	{"a session gives its leases back when it is closed", testLeaseClose},
 	{"a session that is not heard of loses its leases", testLeaseTTL},
+	{"a session takes as many leases as it asks for", testLeaseMost},
+	{"the members of a group know each other", testMembers},
 	{"of sessions at once each lease is held by one", testLeaseRace},
 	{"a release wakes the sessions that wait", testWaitRelease},
 	{"a request wakes the sessions that wait", testWaitRequest},
@@ -42,7 +44,7 @@ func open(t *testing.T, b Backend, ttl time.Duration) es.Session {
 // acquire asks for leases and checks which are given.
 func acquire(t *testing.T, s es.Session, leases []string, want ...string) {
 	t.Helper()
-	got, err := s.Acquire(t.Context(), leases)
+	got, err := s.Acquire(t.Context(), leases, 100)
 	slices.Sort(got)
 	if diff := cmp.Diff(want, got, cmpopts.EquateEmpty()); err != nil || diff != "" {
 		t.Errorf("error %v, acquired (-want +got):\n%s", err, diff)
@@ -86,6 +88,55 @@ func testLease(t *testing.T, b Backend) {
 	}
 }
 
+func testLeaseMost(t *testing.T, b Backend) {
+	one, two := open(t, b, time.Minute), open(t, b, time.Minute)
+	ask := func(s es.Session, most int, want ...string) {
+		t.Helper()
+		got, err := s.Acquire(t.Context(), []string{"a", "b", "c", "d"}, most)
+		if diff := cmp.Diff(want, got, cmpopts.EquateEmpty()); err != nil || diff != "" {
+			t.Errorf("error %v, acquired (-want +got):\n%s", err, diff)
+		}
+	}
+	ask(one, 0)
+	ask(one, 2, "a", "b")
+	ask(two, 1, "c") // the first that is free
+	ask(one, 9, "d")
+	renew(t, one, "a", "b", "d")
+}
+
+func testMembers(t *testing.T, b Backend) {
+	one, two := open(t, b, time.Minute), open(t, b, time.Minute)
+	members := func(s es.Session, groups ...string) [][]int {
+		t.Helper()
+		got, err := s.Members(t.Context(), groups)
+		if err != nil || len(got) != len(groups) {
+			t.Fatalf("members of %q: %v, %v", groups, got, err)
+		}
+		return got
+	}
+	if got := members(one, "g", "h"); len(got[0]) != 1 || !cmp.Equal(got[0], got[1]) {
+		t.Errorf("alone: %v", got)
+	}
+	if news, err := one.Wait(t.Context(), 0); err != nil {
+		t.Fatalf("%+v, %v", news, err)
+	}
+	both := members(two, "h", "i")
+	if len(both[0]) != 2 || len(both[1]) != 1 || both[0][0] == both[0][1] {
+		t.Errorf("the second: %v", both)
+	}
+	if news, err := one.Wait(t.Context(), patient); err != nil || !news.Changed {
+		t.Errorf("a new member is no news: %+v, %v", news, err)
+	}
+	members(two, "h", "i") // again counts once
+	if got := members(one, "g", "h", "i"); len(got[0]) != 1 || !cmp.Equal(got[1], both[0]) || len(got[2]) != 2 {
+		t.Errorf("the first: %v", got)
+	}
+	if err := two.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "a session is closed and still a member", func() bool { return len(members(one, "h")[0]) == 1 })
+}
+
 func testLeaseClose(t *testing.T, b Backend) {
 	one, two := open(t, b, time.Hour), open(t, b, time.Hour)
 	acquire(t, one, []string{"a", "b"}, "a", "b")
@@ -93,14 +144,14 @@ func testLeaseClose(t *testing.T, b Backend) {
 		t.Fatal(err)
 	}
 	eventually(t, "a session is closed and its leases are not free", func() bool {
-		got, err := two.Acquire(t.Context(), []string{"a", "b"})
+		got, err := two.Acquire(t.Context(), []string{"a", "b"}, 100)
 		if err != nil {
 			t.Fatal(err)
 		}
 		return len(got) == 2
 	})
 	renew(t, two, "a", "b")
-	if _, err := one.Acquire(t.Context(), []string{"c"}); err == nil {
+	if _, err := one.Acquire(t.Context(), []string{"c"}, 100); err == nil {
 		t.Error("a session that is closed acquires")
 	}
 	acquire(t, two, []string{"c"}, "c")
@@ -124,7 +175,7 @@ func testLeaseTTL(t *testing.T, b Backend) {
 	heard := time.Now()
 	acquire(t, still, []string{"a"}, "a")
 	for {
-		got, err := waiting.Acquire(t.Context(), []string{"a", "b"})
+		got, err := waiting.Acquire(t.Context(), []string{"a", "b"}, 100)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -165,7 +216,7 @@ func testLeaseRace(t *testing.T, b Backend) {
 		all.Go(func() {
 			for round := range rounds {
 				order := slices.Concat(leases[(n+round)%3:], leases[:(n+round)%3])
-				got, err := s.Acquire(t.Context(), order)
+				got, err := s.Acquire(t.Context(), order, 100)
 				if err != nil {
 					t.Error(err)
 					return

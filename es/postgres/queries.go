@@ -27,6 +27,7 @@ type queries struct {
 	cancelRebuild, lockProjection, takeOver, windowHolds     string
 	notify, listen, sessionLimits                            string
 	acquireLeases, releaseLeases, renewLeases                string
+	joinGroups, members                                      string
 	feed, feedStragglers, feedBackstop                       string
 	readSnapshot, writeSnapshot                              string
 	readStream, readAll, readCategory                        bothWays
@@ -74,6 +75,7 @@ func newQueries(schema string) queries {
 	q.cancelRebuild, q.lockProjection, q.takeOver = one("cancel_rebuild"), one("lock_projection"), one("take_over")
 	q.windowHolds = one("window_holds")
 	q.notify, q.listen, q.sessionLimits = one("notify"), one("listen"), one("session_limits")
+	q.joinGroups, q.members = one("join_groups"), one("members")
 	q.acquireLeases, q.releaseLeases, q.renewLeases = one("acquire_leases"), one("release_leases"), one("renew_leases")
 	q.epochs, q.feed, q.feedStragglers, q.feedBackstop = one("epochs"), one("feed"), one("feed_stragglers"), one("feed_backstop")
 	q.readSnapshot, q.writeSnapshot = one("read_snapshot"), one("write_snapshot")

@@ -42,7 +42,7 @@ func another(t *testing.T, log *backends.Postgres, opts postgres.Options) *postg
 
 func acquire(t *testing.T, s es.Session, want []string, leases ...string) {
 	t.Helper()
-	got, err := s.Acquire(t.Context(), leases)
+	got, err := s.Acquire(t.Context(), leases, 100)
 	slices.Sort(got)
 	if err != nil || !slices.Equal(got, want) {
 		t.Fatalf("acquired %q of %q, %v; want %q", got, leases, err, want)
@@ -53,7 +53,7 @@ func acquire(t *testing.T, s es.Session, want []string, leases ...string) {
 func acquireSoon(t *testing.T, s es.Session, lease string, within time.Duration) {
 	t.Helper()
 	for deadline := time.Now().Add(within); ; time.Sleep(5 * time.Millisecond) {
-		got, err := s.Acquire(t.Context(), []string{lease})
+		got, err := s.Acquire(t.Context(), []string{lease}, 100)
 		if err != nil {
 			t.Fatal(err)
 		}
