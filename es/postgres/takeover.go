@@ -158,6 +158,9 @@ func (s *Store) nothingBetween(ctx context.Context, tx pgx.Tx, epochs window.Epo
 		return false, nil
 	}
 	w := window.Window{Horizon: n.Horizon, From: n.From, To: l.End(), Epochs: epochs}
+	if n.To != nil && n.To.Covers(n.Horizon, w.To) {
+		w.After = n.Position
+	}
 	sql, args, err := s.windowSQL(w, es.FeedOptions{MaxEvents: 1})
 	if err != nil {
 		return false, err
