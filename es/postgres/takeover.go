@@ -34,6 +34,9 @@ func (s *Store) TakeOver(ctx context.Context, t es.TakeOver, f func(tx pgx.Tx) e
 			return takeOverError(t, err)
 		}
 		if f != nil {
+			if _, err := tx.Exec(ctx, s.sql.lockTimeoutDefault); err != nil {
+				return takeOverError(t, err)
+			}
 			if err := f(tx); err != nil {
 				return err
 			}
