@@ -397,16 +397,27 @@ func testGrown(t *testing.T, b Backend) {
 			t.Errorf("%s: error %v, grown (-want +got):\n%s", when, err, diff)
 		}
 	}
+	// What is in flight elsewhere on the server makes a store say that there may be more.
+	caughtUp := func(when string, from es.Checkpoint, opts es.FeedOptions) es.Checkpoint {
+		t.Helper()
+		eventually(t, when, func() bool {
+			_, from = follow(t, b.Store, from, opts)
+			got, err := s.Grown(t.Context(), []es.Checkpoint{"", from, from})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return cmp.Equal(got, []bool{true, false, false})
+		})
+		return from
+	}
 	mustAppend(t, b.Store, stream, es.NoStream, event(1))
 	for _, horizon := range []es.Horizon{es.Committed, es.Settled} {
-		_, first := follow(t, b.Store, "", es.FeedOptions{Horizon: horizon})
-		want("caught up", []es.Checkpoint{first}, false)
+		first := caughtUp("caught up", "", es.FeedOptions{Horizon: horizon})
 		mustAppend(t, b.Store, stream, es.Any, event(2))
 		want("after an append", []es.Checkpoint{first}, true)
-		_, second := follow(t, b.Store, first, es.FeedOptions{Horizon: horizon})
-		want("caught up with one", []es.Checkpoint{first, second, "", second}, true, false, true, false)
+		second := caughtUp("caught up again", first, es.FeedOptions{Horizon: horizon})
+		want("the one before", []es.Checkpoint{first}, true)
 		want("nothing asked", nil)
-		_, skipped := follow(t, b.Store, second, es.FeedOptions{Horizon: horizon, Filter: es.Filter{Types: []string{"law.never"}}})
-		want("caught up by a filter", []es.Checkpoint{skipped}, false)
+		caughtUp("caught up by a filter", second, es.FeedOptions{Horizon: horizon, Filter: es.Filter{Types: []string{"law.never"}}})
 	}
 }

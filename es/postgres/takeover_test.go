@@ -223,7 +223,13 @@ func TestTakeOverIsUndoneWithItsFunction(t *testing.T) {
 	takeOver := rebuild(t, log.Store, false)
 	live := claim(t, log.Store, "live")
 	errRefused := errors.New("refused")
-	ok, err := log.Store.TakeOver(t.Context(), takeOver, func(pgx.Tx) error { return errRefused })
+	ok, err := log.Store.TakeOver(t.Context(), takeOver, func(tx pgx.Tx) error {
+		var timeout string
+		if err := tx.QueryRow(t.Context(), "SHOW lock_timeout").Scan(&timeout); err != nil || timeout != "0" {
+			t.Errorf("the function's locks are bounded by %s, %v", timeout, err)
+		}
+		return errRefused
+	})
 	if ok || err != errRefused { //nolint:errorlint // as it is
 		t.Errorf("%v, %v", ok, err)
 	}
