@@ -19,7 +19,7 @@ type queries struct {
 	newIncarnation, sequenceBehind                           string
 	pins, newestXID, lockLog, openEpoch                      string
 	loadCheckpoint, saveCheckpoint                           string
-	feed, feedStragglers, feedBackstop                       string
+	feed, feedArm, feedStragglers, feedVersion, feedBackstop string
 	readSnapshot, writeSnapshot                              string
 	readStream, readAll, readCategory                        bothWays
 	createMigrations, appliedMigrations, recordMigration     string
@@ -45,6 +45,13 @@ func newQueries(schema string) queries {
 		}
 		return q.inSchema(string(text))
 	}
+	part := func(name string) string { // of a statement, without the comment
+		text := one(name)
+		for strings.HasPrefix(text, "--") {
+			_, text, _ = strings.Cut(text, "\n")
+		}
+		return strings.TrimSpace(text)
+	}
 	both := func(name string) bothWays {
 		text := one(name)
 		return bothWays{
@@ -57,7 +64,8 @@ func newQueries(schema string) queries {
 	q.newIncarnation, q.sequenceBehind = one("new_incarnation"), one("sequence_behind")
 	q.pins, q.newestXID, q.lockLog, q.openEpoch = one("pins"), one("newest_xid"), one("lock_log"), one("open_epoch")
 	q.loadCheckpoint, q.saveCheckpoint = one("load_checkpoint"), one("save_checkpoint")
-	q.epochs, q.feed, q.feedStragglers, q.feedBackstop = one("epochs"), one("feed"), one("feed_stragglers"), one("feed_backstop")
+	q.epochs, q.feed, q.feedBackstop = one("epochs"), one("feed"), one("feed_backstop")
+	q.feedArm, q.feedStragglers, q.feedVersion = part("feed_arm"), part("feed_stragglers"), part("feed_version")
 	q.readSnapshot, q.writeSnapshot = one("read_snapshot"), one("write_snapshot")
 	q.readStream, q.readAll, q.readCategory = both("read_stream"), both("read_all"), both("read_category")
 	q.createMigrations, q.appliedMigrations, q.recordMigration = one("create_migrations"), one("applied_migrations"), one("record_migration")
