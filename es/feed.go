@@ -100,6 +100,10 @@ type Batch struct {
 	// Next is the checkpoint behind the batch. It may be ahead of the last
 	// event, and moves on without any, over what a filter skips.
 	Next Checkpoint
+	// More tells that the feed has not come to the end of what there was: the next
+	// batch can be read now just as well as later. Without it, asking at once is
+	// likely to find nothing.
+	More bool
 	// Prefix returns the checkpoint behind the first n events, for a reader that
 	// has come only so far. It is nil in a batch without events.
 	Prefix func(n int) Checkpoint

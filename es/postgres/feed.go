@@ -54,7 +54,7 @@ func (s *Store) feed(ctx context.Context, behind es.Checkpoint, opts es.FeedOpti
 	if !more {
 		next = next.Close()
 	}
-	b := es.Batch{Events: events, Next: next.Checkpoint()}
+	b := es.Batch{Events: events, Next: next.Checkpoint(), More: more}
 	if len(events) > 0 {
 		b.Prefix = func(n int) es.Checkpoint {
 			if n == len(events) {

@@ -98,7 +98,7 @@ func TestFeedStaysOnItsIndexes(t *testing.T) {
 		"tail of a rare category":       {from: at(n - 20), to: n, filter: es.Filter{Categories: []string{"rare"}}, buffers: 40},
 		"replay":                        {from: begin, to: n, buffers: 60},
 		"replay of a category":          {from: begin, to: n, filter: es.Filter{Categories: []string{"c7"}}, buffers: 300},
-		"replay of a rare category":     {from: begin, to: n, filter: es.Filter{Categories: []string{"rare"}}, buffers: 60},
+		"replay of a rare category":     {from: begin, to: n, filter: es.Filter{Categories: []string{"rare"}}, buffers: 120},
 		"tail of two categories":        {from: at(n - 2000), to: n, filter: es.Filter{Categories: []string{"c7", "c8"}}, buffers: 200},
 		"tail of two rare categories":   {from: at(n - 20), to: n, filter: rare, buffers: 60},
 		"replay of two categories":      {from: begin, to: n, filter: es.Filter{Categories: []string{"c7", "c8"}}, buffers: 300},

@@ -56,7 +56,7 @@ func (s *Store) feed(ctx context.Context, behind es.Checkpoint, opts es.FeedOpti
 	b := es.Batch{Events: p.Events, Next: checkpoint(last)}
 	if n := len(p.Events); n > 0 {
 		if p.More {
-			b.Next = checkpoint(p.Events[n-1].Position)
+			b.Next, b.More = checkpoint(p.Events[n-1].Position), p.Events[n-1].Position < last
 		}
 		b.Prefix = func(n int) es.Checkpoint {
 			switch n {
