@@ -7,68 +7,104 @@ import (
 	"github.com/peatlog/peat/es"
 )
 
-// aheadLimit bounds how long a batch is read ahead for.
-const aheadLimit = 30 * time.Second
+const (
+	// aheadEvents is how many events are read ahead at least, so that small batches
+	// do not cost a round trip each. All that is read ahead takes no more bytes than
+	// one batch may.
+	aheadEvents = 2000
+	// aheadLimit bounds how long it is read for.
+	aheadLimit = 30 * time.Second
+)
 
-// ahead reads a feed one batch ahead: while the caller works on a batch, the next
-// one is read, where it is sure that there is one. It belongs to one goroutine.
+// ahead reads a feed ahead of its caller: while the caller works on a batch, the
+// next ones are read, where the feed says that there are more. It belongs to one
+// goroutine.
 type ahead struct {
 	feed es.Feed
 	opts es.FeedOptions
-	next *reading // nil if nothing is read ahead
+
+	here es.Checkpoint // behind what was returned last
+	rest es.Batch      // what follows there and is read already
+	next *reading      // what follows behind that, nil if nothing is being read
 }
 
 // reading is a batch that is being read.
 type reading struct {
-	behind es.Checkpoint
-	done   chan struct{} // closed when the fields below are set
-	batch  es.Batch
-	err    error
+	done  chan struct{} // closed when the fields below are set
+	batch es.Batch
+	err   error
 }
 
-// read returns the batch behind a checkpoint, and begins to read the next one.
+// read returns the batch behind a checkpoint. What was read ahead is used if it is
+// behind exactly this one.
 func (a *ahead) read(ctx context.Context, behind es.Checkpoint) (es.Batch, error) {
-	batch, ok := a.take(ctx, behind)
-	if !ok {
+	if behind != a.here {
+		a.rest, a.next = es.Batch{}, nil
+	}
+	if len(a.rest.Events) == 0 && !a.take(ctx) {
 		var err error
-		if batch, err = a.feed.Feed(ctx, behind, a.opts); err != nil {
+		if a.rest, err = a.feed.Feed(ctx, behind, a.opts); err != nil {
 			return es.Batch{}, err
 		}
+		a.begin(ctx)
 	}
-	if batch.More {
-		a.begin(ctx, batch.Next)
-	}
+	var batch es.Batch
+	batch, a.rest = cut(a.rest, a.opts.MaxEvents)
+	a.here = batch.Next
 	return batch, nil
 }
 
-// take waits for what is read ahead, if it is behind exactly this checkpoint. An
-// error is dropped, as the caller reads for itself then; so is a batch without
-// events, which says that there were none at that time.
-func (a *ahead) take(ctx context.Context, behind es.Checkpoint) (es.Batch, bool) {
+// take waits for what is read ahead and begins to read on behind it. An error is
+// dropped, as the caller reads for himself then; so is a batch without events,
+// which says that there were none at that time.
+func (a *ahead) take(ctx context.Context) bool {
 	r := a.next
 	a.next = nil
-	if r == nil || r.behind != behind {
-		return es.Batch{}, false
+	if r == nil {
+		return false
 	}
 	select {
 	case <-r.done:
-		return r.batch, r.err == nil && len(r.batch.Events) > 0
 	case <-ctx.Done():
-		return es.Batch{}, false
+		return false
 	}
+	if r.err != nil || len(r.batch.Events) == 0 {
+		return false
+	}
+	a.rest = r.batch
+	a.begin(ctx)
+	return true
 }
 
-// begin reads one batch in a goroutine that ends with it. It has the values of ctx,
-// but is not cancelled with it: callers who give each poll a context of its own
-// would lose a connection every time.
-func (a *ahead) begin(ctx context.Context, behind es.Checkpoint) {
-	r := &reading{behind: behind, done: make(chan struct{})}
+// begin reads what is behind rest, in a goroutine that ends with it. It has the
+// values of ctx, but is not cancelled with it: callers who give each poll a context
+// of its own would lose a connection every time.
+func (a *ahead) begin(ctx context.Context) {
+	if !a.rest.More {
+		return
+	}
+	r := &reading{done: make(chan struct{})}
 	a.next = r
-	feed, opts := a.feed, a.opts
+	feed, opts, behind := a.feed, a.opts, a.rest.Next
+	opts.MaxEvents = max(opts.MaxEvents, aheadEvents)
 	go func() {
 		defer close(r.done)
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), aheadLimit)
 		defer cancel()
 		r.batch, r.err = feed.Feed(ctx, behind, opts)
 	}()
+}
+
+// cut divides a batch behind its first n events.
+func cut(b es.Batch, n int) (first, rest es.Batch) {
+	if len(b.Events) <= n {
+		return b, es.Batch{}
+	}
+	prefix := b.Prefix
+	first = es.Batch{Events: b.Events[:n:n], Next: prefix(n), More: true, Prefix: prefix}
+	rest = es.Batch{
+		Events: b.Events[n:], Next: b.Next, More: b.More,
+		Prefix: func(i int) es.Checkpoint { return prefix(n + i) },
+	}
+	return first, rest
 }

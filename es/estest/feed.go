@@ -18,6 +18,7 @@ var feedLaws = []law{
 	{"a feed delivers everything once and in order", testFeed},
 	{"a feed delivers what its filter selects", testFeedFilter},
 	{"a feed goes on from any checkpoint", testFeedPrefix},
+	{"a batch with more behind it can be followed at any time", testFeedMore},
 	{"a batch is bounded in bytes", testFeedBytes},
 	{"a feed under concurrent writers loses and repeats nothing", testFeedConcurrent},
 	{"a checkpoint of something else is refused", testFeedCheckpoint},
@@ -153,6 +154,39 @@ func testFeedPrefix(t *testing.T, b Backend) {
 	}
 	if batch.Prefix(8) != batch.Next {
 		t.Errorf("behind all: %s, want %s", batch.Prefix(8), batch.Next)
+	}
+}
+
+// What a batch says of the next one holds whenever that is read.
+func testFeedMore(t *testing.T, b Backend) {
+	mustAppend(t, b.Store, stream, es.NoStream, numbered(0, 10)...)
+	next := func(behind es.Checkpoint, opts es.FeedOptions) es.Batch {
+		t.Helper()
+		batch, err := b.Store.Feed(t.Context(), behind, opts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return batch
+	}
+	first := next("", es.FeedOptions{MaxEvents: 4})
+	before := next(first.Next, es.FeedOptions{MaxEvents: 4})
+	mustAppend(t, b.Store, stream, es.Any, event(10))
+	after := next(first.Next, es.FeedOptions{MaxEvents: 4})
+	if !first.More || !before.More {
+		t.Errorf("of 10 events the first 4 have more behind them: %v, the first 8: %v", first.More, before.More)
+	}
+	if diff := cmp.Diff(numbers(t, before.Events), numbers(t, after.Events)); diff != "" {
+		t.Errorf("read later, it is another batch (-early +late):\n%s", diff)
+	}
+	if bytes := next("", es.FeedOptions{MaxBytes: 1}); !bytes.More {
+		t.Error("a batch that was cut for its bytes has nothing behind it")
+	}
+	if all := next("", es.FeedOptions{MaxEvents: 100}); all.More {
+		t.Error("the whole log has more behind it")
+	}
+	_, end := follow(t, b.Store, "", es.FeedOptions{})
+	if idle := next(end, es.FeedOptions{}); idle.More {
+		t.Error("nothing has more behind it")
 	}
 }
 

@@ -94,7 +94,10 @@ func (s *session) armsSQL(args *arguments, visible, rest string, categories []st
 // IS TRUE keeps the planner from finding rows by their transaction ids and sorting
 // them: the indexes of the arms have the order that is asked for.
 func visibleSQL(args *arguments, w window.Window) string {
-	sql := "(" + sees(args, w.Horizon, w.From) + ") IS NOT TRUE"
+	sql := "true"
+	if w.From.Snapshot.Xmax > window.FirstXID { // at the beginning of an epoch nothing is visible
+		sql = "(" + sees(args, w.Horizon, w.From) + ") IS NOT TRUE"
+	}
 	if w.To.Epoch == w.From.Epoch {
 		sql += " AND (" + sees(args, w.Horizon, w.To) + ") IS TRUE"
 	}
