@@ -72,20 +72,20 @@ const maxArms = 16
 
 // armsSQL selects what is above the position of the last frontier.
 func (s *session) armsSQL(args *arguments, visible, rest string, categories []string, stream es.StreamID) []string {
-	arm := func(filter, order string) string {
-		return strings.NewReplacer("{visible}", visible, "{filter}", rest+filter, "{order}", order).Replace(s.sql.feedArm)
+	arm := func(categories []string) string {
+		return strings.NewReplacer("{visible}", visible, "{filter}", rest+categoriesSQL(args, categories)).Replace(s.sql.feedArm)
 	}
 	if stream != (es.StreamID{}) {
-		// In a stream the order of versions is that of positions.
-		behind := strings.ReplaceAll(s.sql.feedVersion, "{stream}", args.add(stream.String(), ""))
-		return []string{arm(categoriesSQL(args, categories)+" AND e.stream_version > ("+behind+")", "stream_version")}
+		return []string{strings.NewReplacer(
+			"{visible}", visible, "{filter}", rest+categoriesSQL(args, categories), "{stream}", args.add(stream.String(), ""),
+		).Replace(s.sql.feedStream)}
 	}
 	if len(categories) < 2 || len(categories) > maxArms {
-		return []string{arm(categoriesSQL(args, categories), "global_position")}
+		return []string{arm(categories)}
 	}
 	arms := make([]string, len(categories))
 	for i := range categories {
-		arms[i] = arm(categoriesSQL(args, categories[i:i+1]), "global_position")
+		arms[i] = arm(categories[i : i+1])
 	}
 	return arms
 }

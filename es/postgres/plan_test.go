@@ -104,6 +104,9 @@ func TestFeedStaysOnItsIndexes(t *testing.T) {
 		"replay of two categories":      {from: begin, to: n, filter: es.Filter{Categories: []string{"c7", "c8"}}, buffers: 300},
 		"replay of two rare categories": {from: begin, to: n, filter: rare, buffers: 120},
 		"tail of a stream":              {from: at(n - 2000), to: n, filter: long, buffers: 250},
+		"middle of a stream":            {from: begin, after: n / 2, to: n, filter: long, buffers: 250},
+		"backlog of a stream":           {from: at(n / 3), to: n, filter: long, buffers: 250},
+		"replay of a stream":            {from: begin, to: n, filter: long, buffers: 250},
 		"replay of a short stream":      {from: begin, to: n, filter: es.Filter{Stream: es.StreamID{Category: "c7", Key: "7"}}, buffers: 250},
 	} {
 		for _, horizon := range []es.Horizon{es.Committed, es.Settled} {

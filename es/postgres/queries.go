@@ -19,7 +19,7 @@ type queries struct {
 	newIncarnation, sequenceBehind                           string
 	pins, newestXID, lockLog, openEpoch                      string
 	loadCheckpoint, saveCheckpoint                           string
-	feed, feedArm, feedStragglers, feedVersion, feedBackstop string
+	feed, feedArm, feedStragglers, feedStream, feedBackstop  string
 	readSnapshot, writeSnapshot                              string
 	readStream, readAll, readCategory                        bothWays
 	createMigrations, appliedMigrations, recordMigration     string
@@ -65,7 +65,8 @@ func newQueries(schema string) queries {
 	q.pins, q.newestXID, q.lockLog, q.openEpoch = one("pins"), one("newest_xid"), one("lock_log"), one("open_epoch")
 	q.loadCheckpoint, q.saveCheckpoint = one("load_checkpoint"), one("save_checkpoint")
 	q.epochs, q.feed, q.feedBackstop = one("epochs"), one("feed"), one("feed_backstop")
-	q.feedArm, q.feedStragglers, q.feedVersion = part("feed_arm"), part("feed_stragglers"), part("feed_version")
+	q.feedArm, q.feedStragglers = part("feed_arm"), part("feed_stragglers")
+	q.feedStream = strings.Replace(part("feed_stream"), "{delivered}", part("feed_version"), 1)
 	q.readSnapshot, q.writeSnapshot = one("read_snapshot"), one("write_snapshot")
 	q.readStream, q.readAll, q.readCategory = both("read_stream"), both("read_all"), both("read_category")
 	q.createMigrations, q.appliedMigrations, q.recordMigration = one("create_migrations"), one("applied_migrations"), one("record_migration")
