@@ -92,9 +92,14 @@ func testFeedFilter(t *testing.T, b Backend) {
 	}{
 		"category":   {es.Filter{Categories: []string{"law"}}, func(r es.Recorded) bool { return r.Stream.Category == "law" }},
 		"categories": {es.Filter{Categories: []string{"other", "third"}}, func(r es.Recorded) bool { return r.Stream.Category != "law" }},
-		"type":       {es.Filter{Types: []string{"law.type1"}}, func(r es.Recorded) bool { return r.Type == "law.type1" }},
-		"types":      {es.Filter{Types: []string{"law.type1", "law.type2"}}, func(r es.Recorded) bool { return r.Type != "law.type0" }},
-		"stream":     {es.Filter{Stream: other}, func(r es.Recorded) bool { return r.Stream == other }},
+		"one twice":  {es.Filter{Categories: []string{"other", "third", "other"}}, func(r es.Recorded) bool { return r.Stream.Category != "law" }},
+		"many": {
+			es.Filter{Categories: strings.Split("other third a b c d e f g h i j k l m n o p q", " ")},
+			func(r es.Recorded) bool { return r.Stream.Category != "law" },
+		},
+		"type":   {es.Filter{Types: []string{"law.type1"}}, func(r es.Recorded) bool { return r.Type == "law.type1" }},
+		"types":  {es.Filter{Types: []string{"law.type1", "law.type2"}}, func(r es.Recorded) bool { return r.Type != "law.type0" }},
+		"stream": {es.Filter{Stream: other}, func(r es.Recorded) bool { return r.Stream == other }},
 		"all at once": {
 			es.Filter{Categories: []string{"law"}, Types: []string{"law.type0"}, Stream: stream},
 			func(r es.Recorded) bool { return r.Stream == stream && r.Type == "law.type0" },

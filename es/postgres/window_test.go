@@ -126,8 +126,8 @@ func drawRows(t *rapid.T, w window.Window) []placed {
 		if rapid.Bool().Draw(t, "held") && r.XID < top {
 			r.HeldUntil = window.XID(rapid.Uint64Range(uint64(r.XID)+1, uint64(top)).Draw(t, "until"))
 		}
-		// Sometimes there is a hole, made by hand.
-		versions[r.stream] += rapid.SampledFrom([]int{1, 1, 1, 2}).Draw(t, "version")
+		// Sometimes there is a hole, made by hand, and a long stream.
+		versions[r.stream] += rapid.SampledFrom([]int{1, 1, 1, 2, 150}).Draw(t, "version")
 		r.version = versions[r.stream]
 		rows = append(rows, r)
 	}

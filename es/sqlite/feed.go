@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -135,35 +136,52 @@ func (s *Store) readFeed(ctx context.Context, from, last int64, opts es.FeedOpti
 	return p, statementError(rows.Err())
 }
 
+// maxArms bounds the categories that are read each by its own part of the index.
+// More of them are read by position, and what is of other categories is skipped.
+const maxArms = 16
+
 // feedSQL returns the statement for a filter and the arguments behind the first three.
 func (s *Store) feedSQL(f es.Filter) (string, []any) {
-	var filter strings.Builder
 	var args []any
 	arg := func(v any) string {
 		args = append(args, v)
 		return "?" + strconv.Itoa(3+len(args))
 	}
-	in := func(column string, values []string) {
-		if len(values) == 0 {
-			return
-		}
-		list := make([]string, len(values))
-		for i, v := range values {
-			list[i] = arg(v)
-		}
-		filter.WriteString(" AND " + column + " IN (" + strings.Join(list, ", ") + ")")
+	rest := filterSQL(arg, f)
+	categories := slices.Compact(slices.Sorted(slices.Values(f.Categories)))
+	head, tail, _ := strings.Cut(s.sql.feed, "{more arms}")
+	arm := func(index, filter string) string {
+		return strings.NewReplacer("{index}", index, "{filter}", rest+filter).Replace(head)
 	}
-	in("e.category", f.Categories)
-	in("e.event_type", f.Types)
+	if len(categories) == 0 || len(categories) > maxArms {
+		return arm("NOT INDEXED", in(arg, "e.category", categories)) + tail, args // by position
+	}
+	arms := make([]string, len(categories))
+	for i := range categories {
+		arms[i] = arm("INDEXED BY peat_events_category_idx", in(arg, "e.category", categories[i:i+1]))
+	}
+	return strings.Join(arms, "UNION ALL\n") + tail, args
+}
+
+// filterSQL is the rest of a WHERE clause, except for the categories.
+func filterSQL(arg func(any) string, f es.Filter) string {
+	sql := in(arg, "e.event_type", f.Types)
 	if f.Stream != (es.StreamID{}) {
-		filter.WriteString(" AND e.stream_no = (SELECT stream_no FROM peat_streams WHERE stream_id = " + arg(f.Stream.String()) + ")")
+		sql += " AND e.stream_no = (SELECT stream_no FROM peat_streams WHERE stream_id = " + arg(f.Stream.String()) + ")"
 	}
 	if f.Segments > 1 {
-		filter.WriteString(" AND e.stream_no % " + arg(f.Segments) + " = " + arg(f.Segment))
+		sql += " AND e.stream_no % " + arg(f.Segments) + " = " + arg(f.Segment)
 	}
-	index := "NOT INDEXED" // by position
-	if len(f.Categories) == 1 {
-		index = "INDEXED BY peat_events_category_idx"
+	return sql
+}
+
+func in(arg func(any) string, column string, values []string) string {
+	if len(values) == 0 {
+		return ""
 	}
-	return strings.NewReplacer("{index}", index, "{filter}", filter.String()).Replace(s.sql.feed), args
+	list := make([]string, len(values))
+	for i, v := range values {
+		list[i] = arg(v)
+	}
+	return " AND " + column + " IN (" + strings.Join(list, ", ") + ")"
 }
