@@ -63,10 +63,11 @@ func (s *Subscription) Name() string { return s.name }
 // memory is not safe across a crash of the server. Errors to branch on are those
 // of es.Feed; es.ErrOrderingViolation comes again and again until a reset.
 //
-// While the caller works on a batch, the next one is read in the background if the
-// log is sure to have more: one batch, then the goroutine ends, at the latest after
-// 30 seconds. It holds one connection for that long. The next poll hands the batch
-// over if it is behind what was polled, and reads for itself otherwise.
+// While the caller works on a batch, what follows is read in the background if the
+// log is sure to have more: at least 2,000 events, in no more bytes than a batch may
+// have. That holds one connection until it is read, or for 30 seconds at most, also
+// if ctx ends before. A poll hands it over if it is what comes next, whatever became
+// of the server meanwhile, and reads for itself otherwise.
 func (s *Subscription) Poll(ctx context.Context) ([]es.Recorded, error) {
 	batch, err := s.read(ctx)
 	if errors.Is(err, es.ErrLostCheckpoint) { // the server has crashed between two polls
