@@ -17,6 +17,7 @@ import (
 var feedLaws = []law{
 	{"a feed delivers everything once and in order", testFeed},
 	{"a feed delivers what its filter selects", testFeedFilter},
+	{"a feed of one long stream delivers all of it", testFeedStream},
 	{"a feed goes on from any checkpoint", testFeedPrefix},
 	{"a batch with more behind it can be followed at any time", testFeedMore},
 	{"a batch is bounded in bytes", testFeedBytes},
@@ -141,6 +142,28 @@ func testFeedFilter(t *testing.T, b Backend) {
 	} {
 		if _, err := b.Store.Feed(t.Context(), end, bad); err == nil {
 			t.Errorf("the options %+v are taken", bad)
+		}
+	}
+}
+
+func testFeedStream(t *testing.T, b Backend) {
+	const n = 450
+	for from := 0; from < n; from += 150 {
+		mustAppend(t, b.Store, stream, es.Any, numbered(from, 150)...)
+		mustAppend(t, b.Store, other, es.Any, event(0))
+	}
+	for _, limit := range []int{7, 99, 100, 101, 449, 500} {
+		got, cp := follow(t, b.Store, "", es.FeedOptions{Filter: es.Filter{Stream: stream}, MaxEvents: limit})
+		for i, r := range got {
+			if r.Version != int64(i+1) || number(t, r) != i || r.Stream != stream {
+				t.Fatalf("limit %d: %s version %d comes as number %d", limit, r.Stream, r.Version, i+1)
+			}
+		}
+		if len(got) != n {
+			t.Errorf("limit %d: %d events, want %d", limit, len(got), n)
+		}
+		if again, _ := follow(t, b.Store, cp, es.FeedOptions{Filter: es.Filter{Stream: stream}}); len(again) > 0 {
+			t.Errorf("limit %d: %d events come again", limit, len(again))
 		}
 	}
 }

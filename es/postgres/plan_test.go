@@ -18,7 +18,7 @@ import (
 
 // bulk is a log of {n} events as appends leave it: one transaction each, on one long
 // stream and 1,900 others of 95 categories, and one event of each of two rare
-// categories in every ten thousand.
+// categories in every thousand.
 const bulk = `
 INSERT INTO {schema}.streams (stream_id, category, version, last_xid, last_epoch)
 SELECT 'c' || n % 100 || '-' || n, 'c' || n % 100, {n} / 2000, '900000', 1 FROM generate_series(1, 2000) n;
@@ -27,7 +27,7 @@ VALUES ('long-1', 'long', {n} / 20, '900000', 1);
 INSERT INTO {schema}.events (stream_no, stream_version, transaction_id, event_id, stream_id, category, event_type, data)
 SELECT CASE n % 20 WHEN 0 THEN 2001 ELSE n % 2000 + 1 END, CASE n % 20 WHEN 0 THEN n / 20 ELSE n / 2000 END + 1,
        (1000000 + n)::text::xid8, gen_random_uuid(), 'x-1',
-       CASE WHEN n % 10000 = 1 THEN 'rare' WHEN n % 10000 = 5001 THEN 'scarce' WHEN n % 20 = 0 THEN 'long' ELSE 'c' || n % 100 END,
+       CASE WHEN n % 1000 = 1 THEN 'rare' WHEN n % 1000 = 501 THEN 'scarce' WHEN n % 20 = 0 THEN 'long' ELSE 'c' || n % 100 END,
        'noted', '{"amount": 100, "note": "a payment of some length"}'
 FROM generate_series(0, {n} - 1) n;
 VACUUM ANALYZE {schema}.streams;
