@@ -240,6 +240,7 @@ func (w *works) start(ctx context.Context, name string) {
 	r := &running{cancel: cancel, done: make(chan struct{}), reader: &reader{
 		runner: w.Runner, consumer: want.consumer, part: want.part, subscription: name,
 		log: w.opts.Logger.With("subscription", name), wake: make(chan struct{}, 1),
+		ahead: ahead{feed: w.store, opts: want.consumer.feedOptions(want.part.segment, want.part.segments)},
 	}}
 	r.building.Store(want.building)
 	r.log.InfoContext(ctx, "began", "holder", w.opts.Holder)

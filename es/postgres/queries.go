@@ -28,7 +28,7 @@ type queries struct {
 	notify, listen, sessionLimits                            string
 	acquireLeases, releaseLeases, renewLeases                string
 	joinGroups, members                                      string
-	feed, feedStragglers, feedBackstop                       string
+	feed, feedArm, feedStragglers, feedStream, feedBackstop  string
 	readSnapshot, writeSnapshot                              string
 	readStream, readAll, readCategory                        bothWays
 	createMigrations, appliedMigrations, recordMigration     string
@@ -54,6 +54,13 @@ func newQueries(schema string) queries {
 		}
 		return q.inSchema(string(text))
 	}
+	part := func(name string) string { // of a statement, without the comment
+		text := one(name)
+		for strings.HasPrefix(text, "--") {
+			_, text, _ = strings.Cut(text, "\n")
+		}
+		return strings.TrimSpace(text)
+	}
 	both := func(name string) bothWays {
 		text := one(name)
 		return bothWays{
@@ -77,7 +84,9 @@ func newQueries(schema string) queries {
 	q.notify, q.listen, q.sessionLimits = one("notify"), one("listen"), one("session_limits")
 	q.joinGroups, q.members = one("join_groups"), one("members")
 	q.acquireLeases, q.releaseLeases, q.renewLeases = one("acquire_leases"), one("release_leases"), one("renew_leases")
-	q.epochs, q.feed, q.feedStragglers, q.feedBackstop = one("epochs"), one("feed"), one("feed_stragglers"), one("feed_backstop")
+	q.epochs, q.feed, q.feedBackstop = one("epochs"), one("feed"), one("feed_backstop")
+	q.feedArm, q.feedStragglers = part("feed_arm"), part("feed_stragglers")
+	q.feedStream = strings.Replace(part("feed_stream"), "{delivered}", part("feed_version"), 1)
 	q.readSnapshot, q.writeSnapshot = one("read_snapshot"), one("write_snapshot")
 	q.readStream, q.readAll, q.readCategory = both("read_stream"), both("read_all"), both("read_category")
 	q.createMigrations, q.appliedMigrations, q.recordMigration = one("create_migrations"), one("applied_migrations"), one("record_migration")
