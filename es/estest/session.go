@@ -1,8 +1,8 @@
 package estest
 
 import (
-	"fmt"
 	"slices"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -372,7 +372,7 @@ func testOnAppend(t *testing.T, b Backend) {
 	for n := range 8 {
 		all.Go(func() {
 			before := one.Load()
-			if _, err := b.Store.Append(t.Context(), es.StreamID{Category: "law", Key: fmt.Sprint(n)}, es.NoStream, event(n)); err != nil {
+			if _, err := b.Store.Append(t.Context(), es.StreamID{Category: "law", Key: strconv.Itoa(n)}, es.NoStream, event(n)); err != nil {
 				t.Error(err)
 			}
 			eventually(t, "concurrent append: no call", func() bool { return one.Load() > before })

@@ -3,6 +3,7 @@ package postgres_test
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"testing"
 	"time"
 
@@ -26,7 +27,7 @@ func TestLagCountsWhatIsBehindACheckpoint(t *testing.T) {
 		t.Errorf("an empty log: %+v", l)
 	}
 	for i := range 10 {
-		if _, err := log.Store.Append(t.Context(), es.StreamID{Category: []string{"x", "y"}[i%2], Key: fmt.Sprint(i)}, es.Any, noted()); err != nil {
+		if _, err := log.Store.Append(t.Context(), es.StreamID{Category: []string{"x", "y"}[i%2], Key: strconv.Itoa(i)}, es.Any, noted()); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -150,7 +151,7 @@ func TestDeliveredAgreesWithTheFeed(t *testing.T) {
 	}
 	var positions []int64
 	for i := range 9 {
-		r, err := log.Store.Append(t.Context(), es.StreamID{Category: "x", Key: fmt.Sprint(i % 5)}, es.Any, noted())
+		r, err := log.Store.Append(t.Context(), es.StreamID{Category: "x", Key: strconv.Itoa(i % 5)}, es.Any, noted())
 		if err != nil {
 			t.Fatal(err)
 		}

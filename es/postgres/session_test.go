@@ -2,9 +2,9 @@ package postgres_test
 
 import (
 	"context"
-	"fmt"
 	neturl "net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -331,7 +331,7 @@ func TestAppendsAreNotifiedSparinglyAndNeverForgotten(t *testing.T) {
 	for w := range writers {
 		all.Go(func() {
 			for range each {
-				if _, err := other.Append(t.Context(), es.StreamID{Category: "burst", Key: fmt.Sprint(w)}, es.Any, noted()); err != nil {
+				if _, err := other.Append(t.Context(), es.StreamID{Category: "burst", Key: strconv.Itoa(w)}, es.Any, noted()); err != nil {
 					t.Error(err)
 					return
 				}

@@ -3,7 +3,7 @@ package postgres_test
 import (
 	"context"
 	"errors"
-	"fmt"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -108,7 +108,7 @@ func TestTakeOverUnderALiveWriter(t *testing.T) {
 	for w := range 3 {
 		all.Go(func() {
 			for ctx.Err() == nil {
-				if _, err := log.Store.Append(t.Context(), es.StreamID{Category: "w", Key: fmt.Sprint(w)}, es.Any, noted()); err != nil {
+				if _, err := log.Store.Append(t.Context(), es.StreamID{Category: "w", Key: strconv.Itoa(w)}, es.Any, noted()); err != nil {
 					t.Error(err)
 					return
 				}

@@ -100,6 +100,10 @@ func TestNothingMoreMeansNothing(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		c := window.Cursor{Horizon: rapid.SampledFrom(horizons).Draw(t, "horizon"), From: smallFrontier(t, "from")}
 		now := smallFrontier(t, "now")
+		if rapid.Bool().Draw(t, "all of some have ended") {
+			xmin := c.From.Snapshot.Xmax + window.XID(rapid.Uint64Range(0, 3).Draw(t, "ended"))
+			now.Snapshot = window.Snapshot{Xmin: xmin, Xmax: xmin}
+		}
 		if rapid.Bool().Draw(t, "no position since") {
 			now.LastPosition = c.From.LastPosition
 		}
@@ -133,6 +137,8 @@ func TestMayHaveMore(t *testing.T) {
 		}
 		return f
 	}
+	above := frontier(10, 10)
+	above.Next = 12
 	later, moved := frontier(20, 20), frontier(20, 20)
 	later.LastPosition, moved.Epoch = 10, 2
 	for name, c := range map[string]struct {
@@ -145,6 +151,8 @@ func TestMayHaveMore(t *testing.T) {
 		"another epoch":                        {window.Cursor{From: frontier(10, 10)}, moved, true},
 		"an open window":                       {window.Cursor{From: frontier(10, 10), To: &later}, frontier(10, 10), true},
 		"in flight and ended":                  {window.Cursor{From: frontier(10, 11)}, frontier(20, 20), true},
+		"in flight above xmax and ended":       {window.Cursor{From: above}, frontier(11, 15), true},
+		"in flight above xmax still":           {window.Cursor{From: above}, frontier(10, 15), false},
 		"in flight still":                      {window.Cursor{From: frontier(10, 11)}, frontier(10, 11), false},
 		"Settled, in flight and ended":         {window.Cursor{Horizon: es.Settled, From: frontier(10, 11)}, frontier(20, 20), true},
 		"Settled, the oldest is still running": {window.Cursor{Horizon: es.Settled, From: frontier(10, 11)}, frontier(10, 15), false},
