@@ -162,6 +162,7 @@ func testDiscard(t *testing.T, b Backend) {
 	refused(stream, 1, "t")
 	refused(stream, 1)
 	wantParked(t, b, failures(mine...), "s")
+	mustSave(t, b, es.Progress{Subscription: "u", Park: failures(mine...)})
 	before := time.Now()
 	if err := b.Store.Discard(t.Context(), stream, 1, "eva", "a test", "t", "s"); err != nil {
 		t.Fatal(err)
@@ -172,7 +173,8 @@ func testDiscard(t *testing.T, b Backend) {
 	if err := b.Store.Discard(t.Context(), stream, 3, "adam", "", "s"); err != nil {
 		t.Fatal(err)
 	}
-	got, err := b.Store.Discarded(t.Context(), "s", "t")
+	wantCount(t, b, "u", 3) // it was not asked
+	got, err := b.Store.Discarded(t.Context(), "s", "t", "u")
 	if err != nil {
 		t.Fatal(err)
 	}
