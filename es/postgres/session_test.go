@@ -228,8 +228,8 @@ func TestReleaseWakesOtherSessions(t *testing.T) {
 	}
 }
 
-// Waiting that ends by its deadline, or with nothing to wait for, leaves the session in
-// order; a context that ends is an error.
+// Waiting that ends by its deadline, with its context, or with nothing to wait for,
+// leaves the session in order.
 func TestWaitEndsByItsDeadline(t *testing.T) {
 	t.Parallel()
 	log := backends.NewPostgres(t)
@@ -244,10 +244,15 @@ func TestWaitEndsByItsDeadline(t *testing.T) {
 			t.Fatalf("renewed %q, %v", held, err)
 		}
 	}
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if _, err := session.Wait(ctx, time.Minute); err == nil {
-		t.Error("waited with a context that is done")
+	for _, after := range []time.Duration{-1, 30 * time.Millisecond} {
+		ctx, cancel := context.WithTimeout(t.Context(), after)
+		if news, err := session.Wait(ctx, time.Minute); news != (es.News{}) || err != nil {
+			t.Errorf("waited with a context that ends: %+v, %v", news, err)
+		}
+		cancel()
+		if held, err := session.Renew(t.Context()); err != nil || len(held) != 1 {
+			t.Fatalf("renewed %q, %v", held, err)
+		}
 	}
 }
 
