@@ -3,6 +3,7 @@ package subscribe
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync/atomic"
 	"time"
@@ -127,6 +128,9 @@ func (r *reader) claim(ctx context.Context) (err error) {
 	if r.next, r.revision, err = r.runner.store.ClaimCheckpoint(ctx, r.subscription, r.runner.opts.Holder); err != nil {
 		return err
 	}
+	if err := r.stillWanted(ctx); err != nil {
+		return err
+	}
 	r.unsaved, r.reasons = time.Time{}, map[int64]es.Failure{}
 	r.lookAgain.Store(true)
 	if r.building.Load() && r.next == "" {
@@ -137,6 +141,19 @@ func (r *reader) claim(ctx context.Context) (err error) {
 		return r.reload(ctx)
 	}
 	return nil
+}
+
+// stillWanted checks that the generation has not been replaced before the claim: what
+// happens behind it is refused by the revision.
+func (r *reader) stillWanted(ctx context.Context) error {
+	if r.consumer.Delivery.prepare == nil {
+		return nil
+	}
+	g, err := r.runner.store.Generations(ctx, r.consumer.Name, r.consumer.Segments)
+	if err == nil && g.Live != r.part.generation && g.Building != r.part.generation {
+		err = fmt.Errorf("generation %d has been replaced: %w", r.part.generation, es.ErrStaleCheckpoint)
+	}
+	return err
 }
 
 // reload takes the stored revision, where it is not known whether it has changed.

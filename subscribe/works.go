@@ -281,7 +281,8 @@ func (w *works) forget(ctx context.Context, name string, r *running) {
 	switch {
 	case errors.Is(r.err, es.ErrStaleCheckpoint):
 		r.log.WarnContext(ctx, "overtaken: somebody else has stored progress under this name", "error", r.err)
-		w.nextAcquire = time.Now().Add(w.opts.Recheck)
+		// Not at once, and not before it is known whether the generation is wanted.
+		w.nextPlan, w.nextAcquire = time.Time{}, time.Now().Add(w.opts.Recheck)
 	case r.err != nil:
 		w.stopped[name] = r.err
 	}
