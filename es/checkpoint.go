@@ -2,6 +2,7 @@ package es
 
 import (
 	"context"
+	"errors"
 	"time"
 )
 
@@ -35,9 +36,11 @@ type Progress struct {
 	Revision int64
 	// Checkpoint is behind what was dealt with; "" goes back to the beginning.
 	Checkpoint Checkpoint
-	// Park sets events aside, and Unpark takes back those at these positions.
-	Park   []Failure
+	// Unpark takes back the parked events at these positions; if one of them is not
+	// parked any more, nothing is stored: [ErrNotParked]. Park sets events aside; what
+	// is in both is set aside anew.
 	Unpark []int64
+	Park   []Failure
 }
 
 // Failure is why an event is set aside.
@@ -57,10 +60,13 @@ type Failure struct {
 // concurrent use.
 type Transactor[T any] interface {
 	// Deliver runs f in a transaction, stores the progress in it and commits: all
-	// of it takes effect or nothing. An error of f is returned as it is.
+	// of it takes effect or nothing. An error of f is returned, wrapped at most.
 	//
-	// Errors to branch on: [ErrStaleCheckpoint], [ErrBusy]: nothing took effect;
-	// [ErrOutcomeUnknown]: load the checkpoint to find out.
+	// Errors to branch on: [ErrStaleCheckpoint]; [ErrNotParked]; [ErrRejected], a statement that f
+	// left to be run later failed; [ErrInterrupted] and [ErrBusy], also around an
+	// error of f, if the connection was lost or the transaction was in the way of
+	// another: nothing took effect. [ErrOutcomeUnknown]: load the checkpoint to find
+	// out.
 	Deliver(ctx context.Context, f func(tx T) error, p Progress) error
 	// TakeOver makes a generation the live one; see [Generations]. f, which may
 	// be nil, runs in the same transaction, when the live generation stands
@@ -68,6 +74,16 @@ type Transactor[T any] interface {
 	// far in time, and nothing has changed.
 	TakeOver(ctx context.Context, t TakeOver, f func(tx T) error) (bool, error)
 }
+
+// Errors of a [Transactor].
+var (
+	// ErrRejected: a statement that was queued, or a constraint that is checked at
+	// the commit, failed.
+	ErrRejected = errors.New("statement rejected")
+	// ErrInterrupted: the transaction ended for a reason that is not in what it did,
+	// such as a lost connection.
+	ErrInterrupted = errors.New("transaction interrupted")
+)
 
 // Reader is the state of one reader of a subscription, for people and monitoring.
 type Reader struct {

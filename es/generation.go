@@ -49,4 +49,6 @@ type GenerationStore interface {
 	// CancelRebuild gives up the building generation To of t and removes the
 	// progress of its segments.
 	CancelRebuild(ctx context.Context, t TakeOver) error
+	// Switch is TakeOver of a [Transactor] for an f that needs no transaction.
+	Switch(ctx context.Context, t TakeOver, f func() error) (bool, error)
 }

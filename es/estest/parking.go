@@ -76,7 +76,14 @@ func testParked(t *testing.T, b Backend) {
 	if got, err := b.Store.ReadParked(t.Context(), "s", other, 10); err != nil || len(got) > 0 {
 		t.Errorf("%d events of a stream that is not parked, %v", len(got), err)
 	}
-	mustSave(t, b, es.Progress{Subscription: "s", Revision: 1, Unpark: []int64{mine[0].Position, others[0].Position, 1 << 40}})
+	for _, absent := range []int64{others[0].Position, 1 << 40} { // parked elsewhere, or nowhere
+		p := es.Progress{Subscription: "s", Revision: 1, Unpark: []int64{mine[0].Position, absent}}
+		if err := b.Store.SaveProgress(t.Context(), p); !errors.Is(err, es.ErrNotParked) {
+			t.Errorf("took back %d: error %v, want ErrNotParked", absent, err)
+		}
+	}
+	readParked(10, mine...)
+	mustSave(t, b, es.Progress{Subscription: "s", Revision: 1, Unpark: []int64{mine[0].Position}})
 	readParked(10, mine[1:]...)
 	wantCount(t, b, "s", 2)
 	wantCount(t, b, "t", 3)

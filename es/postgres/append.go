@@ -16,6 +16,9 @@ type outcome struct {
 	version, position int64
 }
 
+// written reports whether the events are in the log by this very append.
+func (o outcome) written() bool { return o.kind == "written" }
+
 // result turns the outcome of p into what the caller of Append gets.
 func (o outcome) result(p es.Prepared) (es.AppendResult, error) {
 	switch o.kind {

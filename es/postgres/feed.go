@@ -54,7 +54,10 @@ func (s *Store) feed(ctx context.Context, behind es.Checkpoint, opts es.FeedOpti
 	if !more {
 		next = next.Close()
 	}
-	b := es.Batch{Events: events, Next: next.Checkpoint()}
+	b := es.Batch{
+		Events: events, Next: next.Checkpoint(), More: more,
+		Moved: len(events) > 0 || next.From.LastPosition != c.From.LastPosition || next.From.Epoch != c.From.Epoch,
+	}
 	if len(events) > 0 {
 		b.Prefix = func(n int) es.Checkpoint {
 			if n == len(events) {
@@ -75,37 +78,20 @@ type feedReader struct {
 // openWindow returns the cursor of a checkpoint with its window open, or without
 // one where there is nothing new.
 func (r *feedReader) openWindow(ctx context.Context, behind es.Checkpoint, horizon es.Horizon) (window.Cursor, window.Epochs, error) {
-	c := window.Cursor{Horizon: horizon}
-	if behind != "" {
-		var err error
-		if c, err = window.Parse(behind); err != nil {
-			return c, nil, fmt.Errorf("%w: %w", es.ErrCheckpoint, err)
-		}
-		if c.Horizon != horizon {
-			return c, nil, fmt.Errorf("%w: it is of the horizon %v, not %v; reset the subscription to change it", es.ErrCheckpoint, c.Horizon, horizon)
-		}
-	}
-	var now moment
-	var err error
-	if c.To == nil {
-		now, err = r.frontier(ctx)
-	} else {
-		now, err = r.life(ctx)
-	}
+	c, err := parse(behind, horizon)
 	if err != nil {
 		return c, nil, err
 	}
-	if err := c.Survived(now.incarnation); err != nil {
+	take := r.frontier
+	if c.To != nil {
+		take = r.life
+	}
+	now, err := take(ctx)
+	if err != nil {
 		return c, nil, err
 	}
-	c.Incarnation = now.incarnation
-	if c.To != nil {
-		return c, now.epochs, nil
-	}
-	if behind == "" {
-		if c.From, err = now.epochs.Begin(now.epochs[0].Number); err != nil {
-			return c, nil, err
-		}
+	if c, err = now.resume(c, behind); err != nil || c.To != nil {
+		return c, now.epochs, err
 	}
 	to, err := c.Until(now.Frontier, now.epochs)
 	if err != nil {
@@ -113,6 +99,35 @@ func (r *feedReader) openWindow(ctx context.Context, behind es.Checkpoint, horiz
 	}
 	c, _ = c.Open(to)
 	return c, now.epochs, nil
+}
+
+// parse returns the cursor of a checkpoint; that of the empty one is still to be resumed.
+func parse(behind es.Checkpoint, horizon es.Horizon) (window.Cursor, error) {
+	if behind == "" {
+		return window.Cursor{Horizon: horizon}, nil
+	}
+	c, err := window.Parse(behind)
+	if err != nil {
+		return c, fmt.Errorf("%w: %w", es.ErrCheckpoint, err)
+	}
+	if c.Horizon != horizon {
+		return c, fmt.Errorf("%w: it is of the horizon %v, not %v; reset the subscription to change it", es.ErrCheckpoint, c.Horizon, horizon)
+	}
+	return c, nil
+}
+
+// resume returns the cursor of a checkpoint as one that goes on in this life of the server.
+func (m moment) resume(c window.Cursor, behind es.Checkpoint) (window.Cursor, error) {
+	if err := c.Survived(m.incarnation); err != nil {
+		return c, err
+	}
+	c.Incarnation = m.incarnation
+	if behind != "" {
+		return c, nil
+	}
+	from, err := m.epochs.Begin(m.epochs[0].Number)
+	c.From = from
+	return c, err
 }
 
 // moment is a frontier and what is known of the log's life at it.

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/peatlog/peat/es"
@@ -22,6 +24,13 @@ type Options struct {
 	MaxEventBytes int
 	// LockTimeout is how long Migrate waits for locks; 0 means 10 s.
 	LockTimeout time.Duration
+	// SessionURL is how sessions connect (see [Store.OpenSession]): a connection
+	// string, for a pool that goes through a connection pooler in transaction mode.
+	// "" connects as the pool does.
+	SessionURL string
+	// Silent keeps from telling other processes of appends and changes. They find
+	// out at their next poll.
+	Silent bool
 }
 
 func (o Options) withDefaults() (Options, error) {
@@ -34,6 +43,9 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if len(o.Schema) > maxIdentifierBytes {
 		faults = append(faults, fmt.Errorf("the schema's name %q is longer than %d bytes", o.Schema, maxIdentifierBytes))
+	}
+	if _, err := pgx.ParseConfig(o.SessionURL); o.SessionURL != "" && err != nil {
+		faults = append(faults, fmt.Errorf("SessionURL: %w", err))
 	}
 	o.Schema = cmp.Or(o.Schema, "peat")
 	o.MaxEventBytes = cmp.Or(o.MaxEventBytes, es.DefaultMaxEventBytes)
@@ -50,7 +62,10 @@ const maxIdentifierBytes = 63
 // Store is a log in one schema of a PostgreSQL database. It implements es.Store.
 type Store struct {
 	session
-	pool *pgxpool.Pool
+	pool      *pgxpool.Pool
+	id        string // tells the notifications of stores apart
+	listeners listeners
+	notifier  notifier
 }
 
 var _ es.Store = (*Store)(nil)
@@ -67,7 +82,7 @@ func Open(ctx context.Context, pool *pgxpool.Pool, opts Options) (*Store, error)
 	if err := checkSchema(ctx, pool, q); err != nil {
 		return nil, fmt.Errorf("open store: %w", err)
 	}
-	s := &Store{pool: pool, session: session{db: pool, sql: q, opts: opts}}
+	s := &Store{pool: pool, id: uuid.NewString(), session: session{db: pool, sql: q, opts: opts}}
 	foreign, err := s.foreign(ctx, pool)
 	if err := cmp.Or(err, foreign); err != nil {
 		return nil, fmt.Errorf("open store: %w", err)
@@ -97,6 +112,9 @@ func (s *Store) Append(ctx context.Context, stream es.StreamID, expected es.Expe
 	outcomes, err := s.appendBatch(ctx, conn, []es.Prepared{p})
 	if err != nil {
 		return es.AppendResult{}, fmt.Errorf("append to %s: %w", stream, commitError(err))
+	}
+	if outcomes[0].written() {
+		s.Wake()
 	}
 	return outcomes[0].result(p)
 }

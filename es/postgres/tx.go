@@ -16,6 +16,7 @@ type Tx struct {
 	session
 	tx          pgx.Tx
 	afterCommit []func()
+	appended    bool
 }
 
 var _ es.Tx = (*Tx)(nil)
@@ -44,6 +45,9 @@ func (s *Store) InTx(ctx context.Context, f func(tx *Tx) error) error {
 	if err := tx.Commit(ctx); err != nil {
 		return fmt.Errorf("commit: %w", commitError(err))
 	}
+	if t.appended {
+		s.Wake()
+	}
 	for _, f := range t.afterCommit {
 		f()
 	}
@@ -53,7 +57,8 @@ func (s *Store) InTx(ctx context.Context, f func(tx *Tx) error) error {
 // Join returns the store inside a transaction that the caller began and will
 // end, on the same database. Join a transaction once: what is known of it, such
 // as which aggregates it saved, is kept in the Tx. Functions given to AfterCommit
-// never run, because the commit is the caller's. The isolation level should be
+// never run, because the commit is the caller's; and readers find what was appended
+// at their next poll, unless the caller calls [Store.Wake] after it. The isolation level should be
 // READ COMMITTED; in a stricter one, a concurrent append makes the transaction fail
 // with es.ErrBusy.
 func (s *Store) Join(tx pgx.Tx) *Tx {
@@ -80,6 +85,7 @@ func (t *Tx) Append(ctx context.Context, stream es.StreamID, expected es.Expecte
 	if err != nil {
 		return es.AppendResult{}, fmt.Errorf("append to %s: %w", stream, statementError(err))
 	}
+	t.appended = t.appended || outcomes[0].written()
 	return outcomes[0].result(p)
 }
 

@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -75,6 +76,9 @@ func validate(p es.Progress) error {
 
 // saveProgress stores progress, beginning with what a stale one fails at.
 func (s *session) saveProgress(ctx context.Context, p es.Progress) error {
+	if err := s.checkParked(ctx, p); err != nil {
+		return err
+	}
 	now := time.Now().UnixMicro()
 	text := sql.NullString{String: string(p.Checkpoint), Valid: p.Checkpoint != ""}
 	var saved int64
@@ -91,7 +95,27 @@ func (s *session) saveProgress(ctx context.Context, p es.Progress) error {
 	return nil
 }
 
-// park takes events back and sets others aside; one that is in both stays parked.
+// checkParked reports whether all is parked that is to be taken back.
+func (s *session) checkParked(ctx context.Context, p es.Progress) error {
+	if len(p.Unpark) == 0 {
+		return nil
+	}
+	n := 0
+	err := queryRow(ctx, s.db, s.sql.countParked, []any{p.Subscription, array(p.Unpark)}, &n)
+	if err == nil && n < len(p.Unpark) {
+		// Who was overtaken is to know that, and not what the other one has done.
+		_, revision, loadErr := s.LoadCheckpoint(ctx, p.Subscription)
+		if err = cmp.Or(loadErr, es.ErrNotParked); loadErr == nil && revision != p.Revision {
+			return &es.StaleCheckpointError{Subscription: p.Subscription, Revision: p.Revision}
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("save the progress of subscription %q: %w", p.Subscription, statementError(err))
+	}
+	return nil
+}
+
+// park takes events back and sets others aside.
 func (s *session) park(ctx context.Context, p es.Progress, now int64) error {
 	for _, position := range p.Unpark {
 		if _, err := s.db.ExecContext(ctx, s.sql.unpark, p.Subscription, position); err != nil {

@@ -50,7 +50,7 @@ func (s *Store) BeginRebuild(ctx context.Context, name string, segments int, kee
 	if err != nil {
 		return es.Generations{}, fmt.Errorf("rebuild %q: %w", name, err)
 	}
-	s.leases.changed(nil)
+	s.leases.changed()
 	return g, nil
 }
 
@@ -70,7 +70,7 @@ func (s *Store) CancelRebuild(ctx context.Context, t es.TakeOver) error {
 	if err != nil {
 		return fmt.Errorf("cancel generation %d of %q: %w", t.To, t.Name, statementError(err))
 	}
-	s.leases.changed(nil)
+	s.leases.changed()
 	return nil
 }
 
@@ -85,4 +85,9 @@ func (s *session) generations(ctx context.Context, name string) (g es.Generation
 func (s *session) firstGeneration(ctx context.Context, name string, segments int) error {
 	_, err := s.exec(ctx, s.sql.firstGeneration, name, max(segments, 1), time.Now().UnixMicro())
 	return err
+}
+
+// Switch implements [es.GenerationStore].
+func (s *Store) Switch(ctx context.Context, t es.TakeOver, f func() error) (bool, error) {
+	return s.TakeOver(ctx, t, func(*sql.Tx) error { return f() })
 }

@@ -1,0 +1,10 @@
+package postgres
+
+import (
+	"github.com/jackc/pgx/v5"
+
+	"github.com/peatlog/peat/es"
+)
+
+// OnConnection does something on a session's connection.
+func OnConnection(session es.Session, f func(*pgx.Conn)) { f(session.(*presence).conn) }

@@ -1,0 +1,2 @@
+-- Hears what is notified on the channel from now on.
+LISTEN {channel}

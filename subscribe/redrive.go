@@ -1,0 +1,95 @@
+package subscribe
+
+import (
+	"context"
+	"errors"
+
+	"github.com/peatlog/peat/es"
+)
+
+// redrivePage is how many parked events are read at once.
+const redrivePage = 100
+
+// redrive looks at what is parked, and delivers the streams that were asked for.
+func (r *reader) redrive(ctx context.Context) error {
+	all, err := r.runner.store.Parked(ctx, r.subscription)
+	if err != nil {
+		return err
+	}
+	r.parked = map[es.StreamID]bool{}
+	var asked []es.StreamID
+	for _, p := range all { // by position, so the first of a stream speaks for it
+		if !r.parked[p.Stream] && p.Redrive {
+			asked = append(asked, p.Stream)
+		}
+		r.parked[p.Stream] = true
+	}
+	for _, stream := range asked {
+		if err := r.redriveStream(ctx, stream); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// redriveStream delivers the parked events of a stream in order, until none is left,
+// so that live ones follow, or one fails again.
+func (r *reader) redriveStream(ctx context.Context, stream es.StreamID) error {
+	for {
+		events, err := r.runner.store.ReadParked(ctx, r.subscription, stream, redrivePage)
+		if err != nil {
+			return err
+		}
+		if len(events) == 0 {
+			delete(r.parked, stream)
+			return nil
+		}
+		for _, e := range events {
+			if done, err := r.redriveEvent(ctx, e); err != nil || !done {
+				return err
+			}
+		}
+	}
+}
+
+// redriveEvent hands over one parked event. What becomes of it is stored with the
+// progress as it is: the event is parked no longer, or again.
+func (r *reader) redriveEvent(ctx context.Context, e es.Recorded) (done bool, err error) {
+	w := work{events: []es.Recorded{e}, limits: r.limits(), progress: func(n int) es.Progress {
+		p := r.progress()
+		if n > 0 {
+			p.Unpark = []int64{e.Position}
+		}
+		return p
+	}}
+	for attempt := 1; ; attempt++ {
+		_, err := r.handOver(ctx, w, attempt)
+		failed, ok := errors.AsType[*handlerError](err)
+		switch {
+		case errors.Is(err, es.ErrNotParked):
+			return true, nil // it was given up meanwhile
+		case !ok:
+			return err == nil, err
+		case ctx.Err() != nil:
+			return false, ctx.Err()
+		case attempt == r.consumer.Attempts:
+			r.log.WarnContext(ctx, "a parked event failed again", "error", failed.err, "stream", e.Stream.String(), "version", e.Version)
+			return false, r.parkAgain(ctx, e, failed)
+		}
+		if err := r.pause(ctx, attempt); err != nil {
+			return false, err
+		}
+	}
+}
+
+func (r *reader) parkAgain(ctx context.Context, e es.Recorded, failed *handlerError) error {
+	p := r.progress()
+	p.Unpark = []int64{e.Position}
+	p.Park = []es.Failure{{Position: e.Position, Stream: e.Stream, Version: e.Version, Error: reason(failed.err), Attempts: r.consumer.Attempts}}
+	err := r.save(ctx, p)
+	if errors.Is(err, es.ErrNotParked) {
+		r.lookAgain.Store(true) // it was given up meanwhile
+		return nil
+	}
+	return err
+}
