@@ -61,7 +61,7 @@ func TestLeaseLastsItsTTL(t *testing.T) {
 				if acquired(t, other, "a") {
 					t.Errorf("%s: lost before its TTL of %v", name, ttl)
 				}
-				time.Sleep(1)
+				time.Sleep(1 * time.Nanosecond)
 				if readers, err := s.Readers(t.Context(), "a"); err != nil || readers[0].Held {
 					t.Errorf("%s: a lease whose time is up counts as held, %v", name, err)
 				}
