@@ -61,6 +61,7 @@ func (d *delivering) step(ctx context.Context) error {
 		d.alone, d.attempts = c.end, 0
 		return nil
 	}
+	d.attempts = 0 // the next event's
 	return d.giveUp(c.events[n], failed)
 }
 
