@@ -22,6 +22,7 @@ type reader struct {
 	part         part
 	subscription string
 	log          *slog.Logger
+	ahead        ahead
 
 	// building tells that the part is of a generation that is being built.
 	building atomic.Bool
@@ -53,6 +54,7 @@ func (r *reader) poke() {
 // run works until ctx ends, another process overtakes, or nothing more can be done.
 // It returns why it ended, nil for the first.
 func (r *reader) run(ctx context.Context) error {
+	defer r.ahead.end()
 	ctx = context.WithValue(ctx, generationKey{}, r.part.generation)
 	for {
 		err := r.work(ctx)
@@ -175,7 +177,7 @@ func (r *reader) feed(ctx context.Context) (es.Batch, error) {
 	if t := r.runner.opts.Tracers.Poll; t != nil {
 		ctx, done = t.TracePoll(ctx, r.subscription)
 	}
-	b, err := r.runner.store.Feed(ctx, r.next, r.consumer.feedOptions(r.part.segment, r.part.segments))
+	b, err := r.ahead.read(ctx, r.next)
 	done(len(b.Events), err)
 	if violation, ok := errors.AsType[*es.OrderingViolationError](err); ok {
 		violation.Subscription = r.subscription

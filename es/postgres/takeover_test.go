@@ -3,7 +3,7 @@ package postgres_test
 import (
 	"context"
 	"errors"
-	"fmt"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -108,7 +108,7 @@ func TestTakeOverUnderALiveWriter(t *testing.T) {
 	for w := range 3 {
 		all.Go(func() {
 			for ctx.Err() == nil {
-				if _, err := log.Store.Append(t.Context(), es.StreamID{Category: "w", Key: fmt.Sprint(w)}, es.Any, noted()); err != nil {
+				if _, err := log.Store.Append(t.Context(), es.StreamID{Category: "w", Key: strconv.Itoa(w)}, es.Any, noted()); err != nil {
 					t.Error(err)
 					return
 				}
@@ -223,7 +223,13 @@ func TestTakeOverIsUndoneWithItsFunction(t *testing.T) {
 	takeOver := rebuild(t, log.Store, false)
 	live := claim(t, log.Store, "live")
 	errRefused := errors.New("refused")
-	ok, err := log.Store.TakeOver(t.Context(), takeOver, func(pgx.Tx) error { return errRefused })
+	ok, err := log.Store.TakeOver(t.Context(), takeOver, func(tx pgx.Tx) error {
+		var timeout string
+		if err := tx.QueryRow(t.Context(), "SHOW lock_timeout").Scan(&timeout); err != nil || timeout != "0" {
+			t.Errorf("the function's locks are bounded by %s, %v", timeout, err)
+		}
+		return errRefused
+	})
 	if ok || err != errRefused { //nolint:errorlint // as it is
 		t.Errorf("%v, %v", ok, err)
 	}

@@ -81,6 +81,7 @@ func (l *listeners) call() {
 type leases struct {
 	mu       sync.Mutex
 	closed   bool
+	last     int // number of a session
 	sessions map[*presence]bool
 	holders  map[string]*presence
 }
@@ -95,6 +96,8 @@ func (l *leases) join(p *presence) bool {
 	if l.sessions == nil {
 		l.sessions, l.holders = map[*presence]bool{}, map[string]*presence{}
 	}
+	l.last++
+	p.number = l.last
 	l.sessions[p] = true
 	return true
 }
