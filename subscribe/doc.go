@@ -40,6 +40,11 @@
 // per segment, in one process: who works on a segment holds its lease, and whoever
 // takes it over makes the one before unable to store anything more.
 //
+// # Telemetry
+//
+// A Runner tells its [Tracers] and its logger what it does. Package otelpeat makes
+// spans and metrics of OpenTelemetry from it.
+//
 // # Errors
 //
 // Handlers are tried again, then the reader of their segment stops with a

@@ -10,12 +10,13 @@ import (
 
 	"github.com/peatlog/peat/es"
 	"github.com/peatlog/peat/es/internal/page"
+	"github.com/peatlog/peat/es/internal/traced"
 )
 
 // ReadStream implements [es.StreamReader].
 func (s *session) ReadStream(ctx context.Context, stream es.StreamID, opts es.ReadOptions) iter.Seq2[es.Recorded, error] {
 	sql := s.sql.readStream.direction(opts.Backward)
-	return page.Stream(ctx, stream, opts, func(ctx context.Context, from int64, limit int) (page.Page, error) {
+	return traced.Load(ctx, s.opts.Tracers.Load, stream, opts, func(ctx context.Context, from int64, limit int) (page.Page, error) {
 		p, err := s.readStream(ctx, sql, stream, from, limit)
 		if err != nil {
 			return p, fmt.Errorf("read %s: %w", stream, err)
