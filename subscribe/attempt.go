@@ -143,7 +143,9 @@ func (r *reader) handOver(ctx context.Context, w work, attempt int) (int, error)
 	if t := r.runner.opts.Tracers.Handle; t != nil && len(w.events) > 0 {
 		ctx, done = t.TraceHandle(ctx, Handling{r.consumer.Name, r.subscription, w.events, attempt})
 	}
+	w.began = waiting(ctx, r.log, "begin")
 	n, err := r.consumer.Delivery.run(ctx, r.runner.store, w)
+	w.began()
 	done(n, err)
 	if _, failed := errors.AsType[*handlerError](err); n > 0 || err == nil {
 		r.saved(ctx, start, nil)
