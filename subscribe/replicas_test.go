@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -290,7 +291,7 @@ func writers(t *testing.T, log *backends.Postgres, n int) (stop func() int64) {
 			tick := time.NewTicker(20 * time.Millisecond)
 			defer tick.Stop()
 			for i := 0; ; i++ {
-				_, err := log.Store.Append(t.Context(), noteStream(fmt.Sprint(rand.IntN(20))), es.Any, noteOf(w), noteOf(i))
+				_, err := log.Store.Append(t.Context(), noteStream(strconv.Itoa(rand.IntN(20))), es.Any, noteOf(w), noteOf(i))
 				if err != nil {
 					t.Error(err)
 					return
