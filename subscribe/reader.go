@@ -67,6 +67,8 @@ func (r *reader) run(ctx context.Context) error {
 			continue
 		case errors.Is(err, es.ErrStaleCheckpoint):
 			return err
+		case isFinal(err) && r.overtaken(ctx):
+			return &es.StaleCheckpointError{Subscription: r.subscription, Revision: r.revision}
 		case isFinal(err):
 			r.recordFailure(ctx, err)
 			return err
@@ -90,6 +92,15 @@ func isFinal(err error) bool {
 		}
 	}
 	return false
+}
+
+// overtaken tells that another process works on this by now. Then a failure may come
+// from what that one has written, and is no reason to stop.
+func (r *reader) overtaken(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	_, revision, err := r.runner.store.LoadCheckpoint(ctx, r.subscription)
+	return err == nil && revision != r.revision
 }
 
 func (r *reader) recordFailure(ctx context.Context, err error) {
@@ -125,7 +136,9 @@ func (r *reader) work(ctx context.Context) error {
 }
 
 func (r *reader) claim(ctx context.Context) (err error) {
-	if r.next, r.revision, err = r.runner.store.ClaimCheckpoint(ctx, r.subscription, r.runner.opts.Holder); err != nil {
+	stop := waiting(ctx, r.log, "claim")
+	r.next, r.revision, err = r.runner.store.ClaimCheckpoint(ctx, r.subscription, r.runner.opts.Holder)
+	if stop(); err != nil {
 		return err
 	}
 	if err := r.stillWanted(ctx); err != nil {
@@ -194,7 +207,9 @@ func (r *reader) feed(ctx context.Context) (es.Batch, error) {
 	if t := r.runner.opts.Tracers.Poll; t != nil {
 		ctx, done = t.TracePoll(ctx, r.subscription)
 	}
+	stop := waiting(ctx, r.log, "feed")
 	b, err := r.ahead.read(ctx, r.next)
+	stop()
 	done(len(b.Events), err)
 	if violation, ok := errors.AsType[*es.OrderingViolationError](err); ok {
 		violation.Subscription = r.subscription
@@ -236,8 +251,9 @@ func (r *reader) passBy(b es.Batch) {
 
 // save stores progress outside of a handler's transaction.
 func (r *reader) save(ctx context.Context, p es.Progress) error {
-	start := time.Now()
+	start, stop := time.Now(), waiting(ctx, r.log, "save progress")
 	err := r.runner.store.SaveProgress(ctx, p)
+	stop()
 	r.saved(ctx, start, err)
 	return err
 }
