@@ -39,7 +39,7 @@ func main() {
 func (c command) run(ctx context.Context) error {
 	if c.List {
 		for _, s := range scenarios {
-			fmt.Printf("%-12s %s\n", s.name, s.about)
+			fmt.Printf("%-22s %s\n", s.name, s.about)
 		}
 		return nil
 	}

@@ -23,6 +23,10 @@ type scenario struct {
 var scenarios = []scenario{
 	{"replay", "typed replay of the log in batches of 2,000, against a streamed SELECT", replay},
 	{"poll-idle", "a poll that finds nothing, against SELECT 1", pollIdle},
+	{"projection-each", "transactional projection, one upsert per event", projectEach},
+	{"projection-pipelined", "transactional projection, one queued upsert per event", projectPipelined},
+	{"projection-batch-10", "transactional projection, one upsert per batch of 1,000 events of 10 streams", projectBatch(10, 250_000)},
+	{"projection-batch-1000", "transactional projection, one upsert per batch of 1,000 events of 1,000 streams", projectBatch(1000, 150_000)},
 }
 
 // bed is what a scenario works on: an empty log in a schema of its own.
@@ -30,6 +34,7 @@ type bed struct {
 	pool   *pgxpool.Pool
 	wire   *wire
 	store  *postgres.Store
+	dsn    string
 	schema string // a plain name that needs no quotes
 	quick  bool
 }
@@ -40,7 +45,7 @@ func newBed(ctx context.Context, dsn string, quick bool) (*bed, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &bed{wire: new(wire), schema: "peat_bench_" + strings.ToLower(rand.Text()[:10]), quick: quick}
+	b := &bed{wire: new(wire), dsn: dsn, schema: "peat_bench_" + strings.ToLower(rand.Text()[:10]), quick: quick}
 	config.ConnConfig.DialFunc = b.wire.dialer(config.ConnConfig.DialFunc)
 	if b.pool, err = pgxpool.NewWithConfig(ctx, config); err != nil {
 		return nil, err
