@@ -29,6 +29,9 @@ type command struct {
 }
 
 func main() {
+	if childMain() {
+		return
+	}
 	var c command
 	parser := kong.Parse(&c, kong.Name("bench"), kong.Description("Measures peat against references taken in the same run."))
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

@@ -27,6 +27,9 @@ var scenarios = []scenario{
 	{"projection-pipelined", "transactional projection, one queued upsert per event", projectPipelined},
 	{"projection-batch-10", "transactional projection, one upsert per batch of 1,000 events of 10 streams", projectBatch(10, 250_000)},
 	{"projection-batch-1000", "transactional projection, one upsert per batch of 1,000 events of 1,000 streams", projectBatch(1000, 150_000)},
+	{"latency-same", "from an append to its handler in the same process, idle, against a SELECT", latencySame},
+	{"latency-other", "from an append to its handler in another process, idle", latencyOther},
+	{"latency-foreign", "latency-same while a foreign transaction stays open for 3 s", latencyForeign},
 }
 
 // bed is what a scenario works on: an empty log in a schema of its own.
