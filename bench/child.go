@@ -5,6 +5,7 @@ package main
 import (
 	"bufio"
 	"context"
+	_ "embed"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -27,6 +28,9 @@ import (
 // childVariable holds what a child process is to do. It is not on the command line,
 // where everybody on the machine could read the password of the DSN.
 const childVariable = "PEAT_BENCH_CHILD"
+
+//go:embed sql/count_sessions.sql
+var countSessions string
 
 // orders are what a child process is to do: run the subscription "child" until it
 // gets SIGTERM, or its parent ends.
@@ -215,17 +219,11 @@ func (p *process) end() []report {
 	return rest
 }
 
-// sessions is how many children have opened their session.
-func (b *bed) sessions(ctx context.Context) (n int, err error) {
-	err = b.pool.QueryRow(ctx, "SELECT count(*) FROM pg_stat_activity WHERE application_name = $1 AND query LIKE 'LISTEN%' OR application_name = $1 AND query LIKE '%lease%'",
-		b.schema+" peat session").Scan(&n)
-	return n, err
-}
-
-// awaitSessions waits until so many have.
+// awaitSessions waits until so many children have their session, and hear.
 func (b *bed) awaitSessions(ctx context.Context, want int) error {
 	for deadline := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
-		n, err := b.sessions(ctx)
+		n := 0
+		err := b.pool.QueryRow(ctx, b.inSchema(countSessions), b.schema+" peat session").Scan(&n)
 		if err != nil || n == want {
 			return err
 		}

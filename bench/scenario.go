@@ -8,6 +8,7 @@ import (
 	"runtime/pprof"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
@@ -30,6 +31,11 @@ var scenarios = []scenario{
 	{"latency-same", "from an append to its handler in the same process, idle, against a SELECT", latencySame},
 	{"latency-other", "from an append to its handler in another process, idle", latencyOther},
 	{"latency-foreign", "latency-same while a foreign transaction stays open for 3 s", latencyForeign},
+	{"failover-kill", "from SIGKILL of a process to the first event that another one has handled", failover{"failover-kill", killed, syscall.SIGKILL}.run},
+	{"failover-freeze", "the same from SIGSTOP, after which the process is there and does nothing", failover{"failover-freeze", killed, syscall.SIGSTOP}.run},
+	{"failover-stop", "the same from SIGTERM, at which the process ends in good order", failover{"failover-stop", stopped, syscall.SIGTERM}.run},
+	{"idle-runner", "a runner of 16 subscriptions that have nothing to do", idleRunner},
+	{"wakes", "3,000 appends to a subscription that has caught up", wakes},
 }
 
 // bed is what a scenario works on: an empty log in a schema of its own.
