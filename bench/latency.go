@@ -66,9 +66,9 @@ type handling struct {
 	at    time.Time
 }
 
-// idleRunner starts a runner in this process that hands over the events of a category,
+// caughtUpRunner starts a runner in this process that hands over the events of a category,
 // and returns when it has nothing to do. The tally notes what it hands over.
-func (b *bed) idleRunner(ctx context.Context, category string, t *tally) (*running, <-chan handling, error) {
+func (b *bed) caughtUpRunner(ctx context.Context, category string, t *tally) (*running, <-chan handling, error) {
 	arrived := make(chan handling, 1)
 	handler := subscribe.Func[event](func(ctx context.Context, e es.Envelope[event]) error {
 		h := handling{e.Event.(paid), time.Now()}

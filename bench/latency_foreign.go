@@ -21,7 +21,7 @@ func latencyForeign(ctx context.Context, b *bed) (_ []result, err error) {
 	}
 	const most = int(foreignFor/pace) + 1 // in a turn
 	t := newTally(lanes, turns*most/lanes+1)
-	run, arrived, err := b.idleRunner(ctx, "bench", t)
+	run, arrived, err := b.caughtUpRunner(ctx, "bench", t)
 	if err != nil {
 		return nil, err
 	}

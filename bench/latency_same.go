@@ -19,7 +19,7 @@ func latencySame(ctx context.Context, b *bed) ([]result, error) {
 	var ours, reference delay
 	var calls, returns, rawCalls, rawReturns []float64 // the medians of the rounds
 	err := b.takeTurns(ctx, func() error {
-		run, arrived, err := b.idleRunner(ctx, ourTraffic.category, t)
+		run, arrived, err := b.caughtUpRunner(ctx, ourTraffic.category, t)
 		if err != nil {
 			return err
 		}

@@ -68,6 +68,7 @@ func await[T any](ctx context.Context, r *running, c <-chan T) (got T, err error
 type delivered struct {
 	left atomic.Int64
 	all  chan struct{} // closed then
+	then func()        // called before, on the goroutine of the reader; may be nil
 
 	mu   sync.Mutex
 	took []time.Duration // of each handing over with its commit
@@ -88,6 +89,9 @@ func (d *delivered) TraceHandle(ctx context.Context, _ subscribe.Handling) (cont
 	return ctx, func(handled int, _ error) {
 		left := d.left.Add(-int64(handled))
 		if left <= 0 && left+int64(handled) > 0 {
+			if d.then != nil {
+				d.then()
+			}
 			close(d.all)
 		}
 	}

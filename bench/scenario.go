@@ -35,7 +35,7 @@ var scenarios = []scenario{
 	{"failover-freeze", "the same from SIGSTOP, after which the process is there and does nothing", failover{"failover-freeze", killed, syscall.SIGSTOP}.run},
 	{"failover-stop", "the same from SIGTERM, at which the process ends in good order", failover{"failover-stop", stopped, syscall.SIGTERM}.run},
 	{"idle-runner", "a runner of 16 subscriptions that have nothing to do", idleRunner},
-	{"wakes", "3,000 appends to a subscription that has caught up", wakes},
+	{"wakes", "the polls of a subscription that has caught up, for 3,000 appends", wakes},
 }
 
 // bed is what a scenario works on: an empty log in a schema of its own.
