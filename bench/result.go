@@ -96,11 +96,19 @@ func table(results []result) string {
 		if r.Met != nil {
 			met = map[bool]string{true: "yes", false: "NO"}[*r.Met]
 		}
-		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%.2f\t%s\t%s\t%d\t%d\t%d\t%.2f\t%.2f\t%.2f\n", r.Name, r.Unit,
-			figure(r.Ours), figure(r.Reference), r.Ratio, r.Goal, met, r.Lost, r.Repeated, r.Reordered, r.P50, r.P99, r.Max)
+		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t%d\t%d\t%s\t%s\t%s\n", r.Name, r.Unit, figure(r.Ours), figure(r.Reference),
+			orDash(r.Ratio), r.Goal, met, r.Lost, r.Repeated, r.Reordered, orDash(r.P50), orDash(r.P99), orDash(r.Max))
 	}
 	_ = w.Flush() // into memory
 	return out.String()
+}
+
+// orDash prints what is 0 only where it was not measured.
+func orDash(x float64) string {
+	if x == 0 {
+		return "–"
+	}
+	return fmt.Sprintf("%.2f", x)
 }
 
 // figure prints large numbers whole and small ones to the third digit.
