@@ -184,7 +184,7 @@ func TestBalancesAreComparedWithTheLog(t *testing.T) {
 	compare := func(what string, lost, repeated int, wrong bool) {
 		t.Helper()
 		var r result
-		err := b.compareBalances(t.Context(), "bench", &r)
+		err := b.compareBalances(t.Context(), &r)
 		if r.Lost != lost || r.Repeated != repeated || (err != nil) != wrong {
 			t.Errorf("%s: %d lost, %d repeated, %v; want %d, %d, error %v", what, r.Lost, r.Repeated, err, lost, repeated, wrong)
 		}

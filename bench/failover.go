@@ -131,7 +131,7 @@ func (w *watch) reordered(events int) int {
 func (b *bed) settle(ctx context.Context, r *result) error {
 	for deadline := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
 		var now result
-		if err := b.compareBalances(ctx, "bench", &now); err != nil {
+		if err := b.compareBalances(ctx, &now); err != nil {
 			return err
 		}
 		if now.Lost == 0 || time.Now().After(deadline) {

@@ -98,7 +98,7 @@ func (p projection) measureOurs(ctx context.Context, b *bed, name string, r *res
 	// The table says what took effect, how often; the handler in what order. What it is
 	// handed again after a transaction was undone, the table does not hold.
 	r.Reordered += t.reordered
-	return float64(p.events) / elapsed.Seconds(), d.took, b.compareBalances(ctx, "bench", r)
+	return float64(p.events) / elapsed.Seconds(), d.took, b.compareBalances(ctx, r)
 }
 
 // measureReference takes the time of the same work without peat, on one connection.
@@ -127,7 +127,7 @@ func (p projection) measureReference(ctx context.Context, b *bed) (float64, erro
 	}
 	speed := float64(p.events) / time.Since(began).Seconds()
 	var wrong result
-	if err := b.compareBalances(ctx, "bench", &wrong); err != nil {
+	if err := b.compareBalances(ctx, &wrong); err != nil {
 		return 0, fmt.Errorf("reference: %w", err)
 	}
 	if wrong.Lost+wrong.Repeated > 0 {
@@ -161,9 +161,9 @@ func (b *bed) emptyBalances(ctx context.Context) error {
 }
 
 // compareBalances adds to r what the balances lack and have twice.
-func (b *bed) compareBalances(ctx context.Context, category string, r *result) error {
+func (b *bed) compareBalances(ctx context.Context, r *result) error {
 	var lost, repeated, wrong int
-	if err := b.pool.QueryRow(ctx, b.inSchema(compareBalances), category).Scan(&lost, &repeated, &wrong); err != nil {
+	if err := b.pool.QueryRow(ctx, b.inSchema(compareBalances)).Scan(&lost, &repeated, &wrong); err != nil {
 		return fmt.Errorf("compare with the log: %w", err)
 	}
 	if wrong > 0 {
