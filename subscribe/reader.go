@@ -11,9 +11,13 @@ import (
 	"github.com/peatlog/peat/es"
 )
 
-// lazily is how long progress may wait to be stored that only passed by events
-// which the filter skips.
-const lazily = 100 * time.Millisecond
+const (
+	// lazily is how long progress may wait to be stored that only passed by events
+	// which the filter skips.
+	lazily = 100 * time.Millisecond
+	// lazier is the same for progress that, as far as one can tell, passed by nothing.
+	lazier = 10 * time.Second
+)
 
 // reader works on one part of a consumer, as long as the process holds its lease.
 // It belongs to one goroutine, but for what is atomic.
@@ -38,7 +42,7 @@ type reader struct {
 
 	revision int64         // of the stored progress
 	next     es.Checkpoint // behind what is dealt with
-	unsaved  time.Time     // since when next is ahead of what is stored, zero if it is not
+	saveBy   time.Time     // when next is to be stored, zero if it is
 	parked   map[es.StreamID]bool
 	reasons  map[int64]es.Failure // of events that are to be parked
 	failures int                  // of the store, in a row
@@ -144,7 +148,7 @@ func (r *reader) claim(ctx context.Context) (err error) {
 	if err := r.stillWanted(ctx); err != nil {
 		return err
 	}
-	r.unsaved, r.reasons = time.Time{}, map[int64]es.Failure{}
+	r.saveBy, r.reasons = time.Time{}, map[int64]es.Failure{}
 	r.lookAgain.Store(true)
 	if r.building.Load() && r.next == "" {
 		err := r.consumer.Delivery.prepare(ctx, r.part.generation, r.progress())
@@ -223,8 +227,8 @@ func (r *reader) rest(ctx context.Context) error {
 	r.resting.Store(&at)
 	defer r.resting.Store(nil)
 	var save <-chan time.Time
-	if !r.unsaved.IsZero() {
-		timer := time.NewTimer(time.Until(r.unsaved.Add(lazily)))
+	if !r.saveBy.IsZero() {
+		timer := time.NewTimer(time.Until(r.saveBy))
 		defer timer.Stop()
 		save = timer.C
 	}
@@ -232,7 +236,7 @@ func (r *reader) rest(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-r.wake:
-		if r.unsaved.IsZero() || time.Since(r.unsaved) < lazily {
+		if r.saveBy.IsZero() || time.Now().Before(r.saveBy) {
 			return nil
 		}
 	case <-save:
@@ -240,12 +244,20 @@ func (r *reader) rest(ctx context.Context) error {
 	return r.save(ctx, r.progress())
 }
 
-// passBy takes note of a batch without events. Its progress is worth storing if it
-// passed by some that others wait for, or by nothing at all in a generation that is
-// being built, which shows by its progress that it has come as far as the live one.
+// passBy takes note of a batch without events, whose progress is worth storing, too:
+// soon if it passed by some that others may wait for, or by nothing at all in a
+// generation that is being built, which shows by its progress that it has come as far
+// as the live one.
 func (r *reader) passBy(b es.Batch) {
-	if r.unsaved.IsZero() && (b.Moved || r.building.Load() && b.Next != r.next) {
-		r.unsaved = time.Now()
+	if b.Next == r.next {
+		return
+	}
+	by := time.Now().Add(lazier)
+	if b.Moved || r.building.Load() {
+		by = time.Now().Add(lazily)
+	}
+	if r.saveBy.IsZero() || by.Before(r.saveBy) {
+		r.saveBy = by
 	}
 }
 
@@ -265,7 +277,7 @@ func (r *reader) saved(ctx context.Context, start time.Time, err error) {
 	}
 	if err == nil {
 		r.revision++
-		r.unsaved = time.Time{}
+		r.saveBy = time.Time{}
 		r.runner.moved.announce()
 	}
 }
