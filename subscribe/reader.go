@@ -11,13 +11,9 @@ import (
 	"github.com/peatlog/peat/es"
 )
 
-const (
-	// lazily is how long progress may wait to be stored that only passed by events
-	// which the filter skips.
-	lazily = 100 * time.Millisecond
-	// lazier is the same for progress that, as far as one can tell, passed by nothing.
-	lazier = 10 * time.Second
-)
+// lazily is how long progress may wait to be stored that only passed by events
+// which the filter skips.
+const lazily = 100 * time.Millisecond
 
 // reader works on one part of a consumer, as long as the process holds its lease.
 // It belongs to one goroutine, but for what is atomic.
@@ -244,20 +240,13 @@ func (r *reader) rest(ctx context.Context) error {
 	return r.save(ctx, r.progress())
 }
 
-// passBy takes note of a batch without events, whose progress is worth storing, too:
-// soon if it passed by some that others may wait for, or by nothing at all in a
-// generation that is being built, which shows by its progress that it has come as far
-// as the live one.
+// passBy takes note of a batch without events, whose progress is worth storing, too,
+// if it passed by some that others may wait for, or by nothing at all in a generation
+// that is being built, which shows by its progress that it has come as far as the live
+// one.
 func (r *reader) passBy(b es.Batch) {
-	if b.Next == r.next {
-		return
-	}
-	by := time.Now().Add(lazier)
-	if b.Moved || r.building.Load() {
-		by = time.Now().Add(lazily)
-	}
-	if r.saveBy.IsZero() || by.Before(r.saveBy) {
-		r.saveBy = by
+	if r.saveBy.IsZero() && (b.Moved || r.building.Load() && b.Next != r.next) {
+		r.saveBy = time.Now().Add(lazily)
 	}
 }
 

@@ -164,13 +164,18 @@ func (s *Store) nothingBetween(ctx context.Context, tx pgx.Tx, epochs window.Epo
 	if n.To != nil && n.To.Covers(n.Horizon, w.To) {
 		w.After = n.Position
 	}
+	holds, err := s.holds(ctx, tx, w)
+	return !holds, err
+}
+
+// holds reports whether a window holds any event.
+func (s *session) holds(ctx context.Context, db querier, w window.Window) (holds bool, err error) {
 	sql, args, err := s.windowSQL(w, es.FeedOptions{MaxEvents: 1})
 	if err != nil {
 		return false, err
 	}
-	holds := false
-	err = tx.QueryRow(ctx, windowIn(s.sql.windowHolds, sql), args...).Scan(&holds)
-	return !holds, err
+	err = db.QueryRow(ctx, windowIn(s.sql.windowHolds, sql), args...).Scan(&holds)
+	return holds, err
 }
 
 // replace makes the next generation the live one.
