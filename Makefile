@@ -7,7 +7,7 @@ GOVULNCHECK   ?= $(GO) run golang.org/x/vuln/cmd/govulncheck@v1.9.0
 POSTGRES      ?= 18
 FUZZTIME      ?= 30s
 
-.PHONY: help check test test-default test-plain test-postgres lint fmt tidy vet vuln fuzz cover run
+.PHONY: help check test test-default test-plain test-postgres lint fmt tidy vet vuln fuzz cover bench run
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -57,6 +57,9 @@ fuzz: ## run each fuzz target for FUZZTIME
 
 cover: ## test coverage per package
 	$(GO) test -coverpkg=./es/...,./codec/...,./aggregate/... -coverprofile=cover.out ./... && $(GO) tool cover -func=cover.out | tail -1
+
+bench: ## all benchmarks, quickly: to see that they work, not to quote
+	$(GO) run ./bench --quick
 
 run: ## the example bank on the shipped ledger
 	$(GO) run ./examples/bank

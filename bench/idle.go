@@ -43,8 +43,7 @@ func pollIdle(ctx context.Context, b *bed) ([]result, error) {
 	return []result{
 		result{
 			Name: "poll-idle", Unit: "ms", Ours: median(ours.medians), Reference: median(reference.medians),
-			P50: percentile(ours.times, 0.50), P99: percentile(ours.times, 0.99),
-		}.judge(goal{}),
+		}.timed(ours.times).judge(goal{}),
 		result{Name: "poll-idle-trips", Unit: "round trips", Ours: median(ours.trips), Reference: median(reference.trips)}.judge(goal{most: new(1.0)}),
 		result{Name: "poll-idle-xids", Unit: "xids", Ours: median(ours.xids), Reference: median(reference.xids)}.judge(goal{most: new(0.0)}),
 	}, nil

@@ -29,6 +29,9 @@ type command struct {
 }
 
 func main() {
+	if childMain() {
+		return
+	}
 	var c command
 	parser := kong.Parse(&c, kong.Name("bench"), kong.Description("Measures peat against references taken in the same run."))
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -39,7 +42,7 @@ func main() {
 func (c command) run(ctx context.Context) error {
 	if c.List {
 		for _, s := range scenarios {
-			fmt.Printf("%-12s %s\n", s.name, s.about)
+			fmt.Printf("%-22s %s\n", s.name, s.about)
 		}
 		return nil
 	}

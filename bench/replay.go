@@ -45,8 +45,7 @@ func replay(ctx context.Context, b *bed) ([]result, error) {
 		return nil, err
 	}
 	r.Ours, r.Reference = median(ours), median(reference)
-	r.P50, r.P99 = percentile(polls, 0.50), percentile(polls, 0.99)
-	return []result{r.judge(goal{ratio: new(0.85), least: new(600_000.0)})}, nil
+	return []result{r.timed(polls).judge(goal{ratio: new(0.85), least: new(600_000.0)})}, nil
 }
 
 // replayOurs answers how long each poll took, without the decoding.

@@ -26,6 +26,7 @@ type result struct {
 	Reordered int     `json:"reordered"`
 	P50       float64 `json:"p50_ms"`
 	P99       float64 `json:"p99_ms"`
+	Max       float64 `json:"max_ms"`
 }
 
 // goal is what a line asks for; fields that are nil ask for nothing.
@@ -33,6 +34,8 @@ type goal struct {
 	ratio *float64 // at least
 	least *float64 // of ours, in the line's unit
 	most  *float64
+	p99   *float64 // at most, in milliseconds
+	max   *float64
 }
 
 // judge fills the columns that follow from the others. A line that lost, repeated
@@ -52,9 +55,17 @@ func (r result) judge(g goal) result {
 	ask(g.ratio, func(l float64) bool { return r.Ratio >= l }, "≥ %g×")
 	ask(g.least, func(l float64) bool { return r.Ours >= l }, "≥ %.0f "+r.Unit)
 	ask(g.most, func(l float64) bool { return r.Ours <= l }, "≤ %g "+r.Unit)
+	ask(g.p99, func(l float64) bool { return r.P99 <= l }, "p99 ≤ %g ms")
+	ask(g.max, func(l float64) bool { return r.Max <= l }, "max ≤ %g ms")
 	if r.Goal = strings.Join(texts, ", "); r.Goal != "" {
 		r.Met = &met
 	}
+	return r
+}
+
+// timed fills the percentiles.
+func (r result) timed(times []time.Duration) result {
+	r.P50, r.P99, r.Max = percentile(times, 0.50), percentile(times, 0.99), percentile(times, 1)
 	return r
 }
 
@@ -79,17 +90,25 @@ func percentile(times []time.Duration, p float64) float64 {
 func table(results []result) string {
 	var out bytes.Buffer
 	w := tabwriter.NewWriter(&out, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(w, "name\tunit\tours\treference\tratio\tgoal\tmet\tlost\trepeated\treordered\tp50 ms\tp99 ms")
+	_, _ = fmt.Fprintln(w, "name\tunit\tours\treference\tratio\tgoal\tmet\tlost\trepeated\treordered\tp50 ms\tp99 ms\tmax ms")
 	for _, r := range results {
 		met := "–"
 		if r.Met != nil {
 			met = map[bool]string{true: "yes", false: "NO"}[*r.Met]
 		}
-		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%.2f\t%s\t%s\t%d\t%d\t%d\t%.2f\t%.2f\n", r.Name, r.Unit,
-			figure(r.Ours), figure(r.Reference), r.Ratio, r.Goal, met, r.Lost, r.Repeated, r.Reordered, r.P50, r.P99)
+		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t%d\t%d\t%s\t%s\t%s\n", r.Name, r.Unit, figure(r.Ours), figure(r.Reference),
+			orDash(r.Ratio), r.Goal, met, r.Lost, r.Repeated, r.Reordered, orDash(r.P50), orDash(r.P99), orDash(r.Max))
 	}
 	_ = w.Flush() // into memory
 	return out.String()
+}
+
+// orDash prints what is 0 only where it was not measured.
+func orDash(x float64) string {
+	if x == 0 {
+		return "–"
+	}
+	return fmt.Sprintf("%.2f", x)
 }
 
 // figure prints large numbers whole and small ones to the third digit.

@@ -131,3 +131,21 @@ func TestAheadReadsWhileTheCallerWorks(t *testing.T) {
 		<-a.next.done // or the test hangs
 	})
 }
+
+// That nothing was there when the log was read ahead is no news of now.
+func TestAheadForgetsThatThereWasNothing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		log := &numbers{last: 10}
+		a := ahead{feed: log, opts: es.FeedOptions{MaxEvents: 10}}
+		first, err := a.read(t.Context(), "")
+		if err != nil || !first.More {
+			t.Fatalf("more %v, %v", first.More, err)
+		}
+		synctest.Wait() // until it is read ahead
+		log.set(func(l *numbers) { l.last += 3 })
+		if next, err := a.read(t.Context(), first.Next); err != nil || len(next.Events) != 3 {
+			t.Errorf("%d events, want 3, %v", len(next.Events), err)
+		}
+	})
+}

@@ -81,10 +81,18 @@ func (d *delivering) chunk() *chunk {
 	case d.done < d.until:
 		c.end = d.until
 	}
+	c.places = make([]int, 0, c.end-d.done)
 	for i := d.done; i < c.end; i++ {
-		if e := d.batch.Events[i]; !d.parked[e.Stream] {
-			c.events, c.places = append(c.events, e), append(c.places, i)
+		if !d.parked[d.batch.Events[i].Stream] {
+			c.places = append(c.places, i)
 		}
+	}
+	if len(c.places) == c.end-d.done { // nearly always, and then without a copy
+		c.events = d.batch.Events[d.done:c.end:c.end]
+		return c
+	}
+	for _, i := range c.places {
+		c.events = append(c.events, d.batch.Events[i])
 	}
 	return c
 }
@@ -144,7 +152,9 @@ func (r *reader) handOver(ctx context.Context, w work, attempt int) (int, error)
 	if t := r.runner.opts.Tracers.Handle; t != nil && len(w.events) > 0 {
 		ctx, done = t.TraceHandle(ctx, Handling{r.consumer.Name, r.subscription, w.events, attempt})
 	}
+	w.began = waiting(ctx, r.log, "begin")
 	n, err := r.consumer.Delivery.run(ctx, r.runner.store, w)
+	w.began()
 	failed, ok := errors.AsType[*handlerError](err)
 	if ok {
 		done(n, failed.err)

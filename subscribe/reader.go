@@ -3,6 +3,7 @@ package subscribe
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync/atomic"
 	"time"
@@ -10,9 +11,13 @@ import (
 	"github.com/peatlog/peat/es"
 )
 
-// lazily is how long progress may wait to be stored that only passed by events
-// which the filter skips.
-const lazily = 100 * time.Millisecond
+const (
+	// lazily is how long progress may wait to be stored that only passed by events
+	// which the filter skips.
+	lazily = 100 * time.Millisecond
+	// lazier is the same for progress that, as far as one can tell, passed by nothing.
+	lazier = 10 * time.Second
+)
 
 // reader works on one part of a consumer, as long as the process holds its lease.
 // It belongs to one goroutine, but for what is atomic.
@@ -37,7 +42,7 @@ type reader struct {
 
 	revision int64         // of the stored progress
 	next     es.Checkpoint // behind what is dealt with
-	unsaved  time.Time     // since when next is ahead of what is stored, zero if it is not
+	saveBy   time.Time     // when next is to be stored, zero if it is
 	parked   map[es.StreamID]bool
 	reasons  map[int64]es.Failure // of events that are to be parked
 	failures int                  // of the store, in a row
@@ -66,6 +71,8 @@ func (r *reader) run(ctx context.Context) error {
 			continue
 		case errors.Is(err, es.ErrStaleCheckpoint):
 			return err
+		case isFinal(err) && r.overtaken(ctx):
+			return &es.StaleCheckpointError{Subscription: r.subscription, Revision: r.revision}
 		case isFinal(err):
 			r.recordFailure(ctx, err)
 			return err
@@ -89,6 +96,15 @@ func isFinal(err error) bool {
 		}
 	}
 	return false
+}
+
+// overtaken tells that another process works on this by now. Then a failure may come
+// from what that one has written, and is no reason to stop.
+func (r *reader) overtaken(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	_, revision, err := r.runner.store.LoadCheckpoint(ctx, r.subscription)
+	return err == nil && revision != r.revision
 }
 
 func (r *reader) recordFailure(ctx context.Context, err error) {
@@ -124,10 +140,15 @@ func (r *reader) work(ctx context.Context) error {
 }
 
 func (r *reader) claim(ctx context.Context) (err error) {
-	if r.next, r.revision, err = r.runner.store.ClaimCheckpoint(ctx, r.subscription, r.runner.opts.Holder); err != nil {
+	stop := waiting(ctx, r.log, "claim")
+	r.next, r.revision, err = r.runner.store.ClaimCheckpoint(ctx, r.subscription, r.runner.opts.Holder)
+	if stop(); err != nil {
 		return err
 	}
-	r.unsaved, r.reasons = time.Time{}, map[int64]es.Failure{}
+	if err := r.stillWanted(ctx); err != nil {
+		return err
+	}
+	r.saveBy, r.reasons = time.Time{}, map[int64]es.Failure{}
 	r.lookAgain.Store(true)
 	if r.building.Load() && r.next == "" {
 		err := r.consumer.Delivery.prepare(ctx, r.part.generation, r.progress())
@@ -137,6 +158,19 @@ func (r *reader) claim(ctx context.Context) (err error) {
 		return r.reload(ctx)
 	}
 	return nil
+}
+
+// stillWanted checks that the generation has not been replaced before the claim: what
+// happens behind it is refused by the revision.
+func (r *reader) stillWanted(ctx context.Context) error {
+	if r.consumer.Delivery.prepare == nil {
+		return nil
+	}
+	g, err := r.runner.store.Generations(ctx, r.consumer.Name, r.consumer.Segments)
+	if err == nil && g.Live != r.part.generation && g.Building != r.part.generation {
+		err = fmt.Errorf("generation %d has been replaced: %w", r.part.generation, es.ErrStaleCheckpoint)
+	}
+	return err
 }
 
 // reload takes the stored revision, where it is not known whether it has changed.
@@ -177,7 +211,9 @@ func (r *reader) feed(ctx context.Context) (es.Batch, error) {
 	if t := r.runner.opts.Tracers.Poll; t != nil {
 		ctx, done = t.TracePoll(ctx, r.subscription)
 	}
+	stop := waiting(ctx, r.log, "feed")
 	b, err := r.ahead.read(ctx, r.next)
+	stop()
 	done(len(b.Events), err)
 	if violation, ok := errors.AsType[*es.OrderingViolationError](err); ok {
 		violation.Subscription = r.subscription
@@ -191,8 +227,8 @@ func (r *reader) rest(ctx context.Context) error {
 	r.resting.Store(&at)
 	defer r.resting.Store(nil)
 	var save <-chan time.Time
-	if !r.unsaved.IsZero() {
-		timer := time.NewTimer(time.Until(r.unsaved.Add(lazily)))
+	if !r.saveBy.IsZero() {
+		timer := time.NewTimer(time.Until(r.saveBy))
 		defer timer.Stop()
 		save = timer.C
 	}
@@ -200,7 +236,7 @@ func (r *reader) rest(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-r.wake:
-		if r.unsaved.IsZero() || time.Since(r.unsaved) < lazily {
+		if r.saveBy.IsZero() || time.Now().Before(r.saveBy) {
 			return nil
 		}
 	case <-save:
@@ -208,19 +244,28 @@ func (r *reader) rest(ctx context.Context) error {
 	return r.save(ctx, r.progress())
 }
 
-// passBy takes note of a batch without events. Its progress is worth storing if it
-// passed by some that others wait for, or by nothing at all in a generation that is
-// being built, which shows by its progress that it has come as far as the live one.
+// passBy takes note of a batch without events, whose progress is worth storing, too:
+// soon if it passed by some that others may wait for, or by nothing at all in a
+// generation that is being built, which shows by its progress that it has come as far
+// as the live one.
 func (r *reader) passBy(b es.Batch) {
-	if r.unsaved.IsZero() && (b.Moved || r.building.Load() && b.Next != r.next) {
-		r.unsaved = time.Now()
+	if b.Next == r.next {
+		return
+	}
+	by := time.Now().Add(lazier)
+	if b.Moved || r.building.Load() {
+		by = time.Now().Add(lazily)
+	}
+	if r.saveBy.IsZero() || by.Before(r.saveBy) {
+		r.saveBy = by
 	}
 }
 
 // save stores progress outside of a handler's transaction.
 func (r *reader) save(ctx context.Context, p es.Progress) error {
-	start := time.Now()
+	start, stop := time.Now(), waiting(ctx, r.log, "save progress")
 	err := r.runner.store.SaveProgress(ctx, p)
+	stop()
 	r.saved(ctx, start, err)
 	return err
 }
@@ -232,7 +277,7 @@ func (r *reader) saved(ctx context.Context, start time.Time, err error) {
 	}
 	if err == nil {
 		r.revision++
-		r.unsaved = time.Time{}
+		r.saveBy = time.Time{}
 		r.runner.moved.announce()
 	}
 }

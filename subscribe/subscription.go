@@ -108,7 +108,9 @@ func (s *Subscription) load(ctx context.Context) (err error) {
 
 // Checkpoint stores that everything polled so far is done. It gives
 // es.ErrStaleCheckpoint, and changes nothing, if somebody else has stored a
-// checkpoint under this name since; the next poll then begins behind theirs.
+// checkpoint under this name since; the next poll then begins behind theirs. After a
+// crash of the server it gives es.ErrLostCheckpoint, because what was polled before
+// may not have survived; the next poll begins behind the stored checkpoint.
 func (s *Subscription) Checkpoint(ctx context.Context) error {
 	if err := s.load(ctx); err != nil {
 		return err

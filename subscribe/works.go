@@ -163,9 +163,9 @@ func (w *works) await(ctx context.Context) error {
 
 // replan looks at the generations again. What cannot be read now stays as it was.
 func (w *works) replan(ctx context.Context) error {
-	asking, cancel := w.asking(ctx)
+	asking, cancel := context.WithTimeout(ctx, w.opts.LeaseTTL/3) // not by the session, so it may end with ctx
 	defer cancel()
-	if err := w.plan(asking); err != nil {
+	if err := w.plan(asking); err != nil && ctx.Err() == nil {
 		w.opts.Logger.WarnContext(ctx, "the generations cannot be read; are all connections of the pool in use?", "error", err)
 		return nil
 	}
@@ -184,6 +184,7 @@ func (w *works) replan(ctx context.Context) error {
 
 // plan says what is to be worked on.
 func (w *works) plan(ctx context.Context) error {
+	defer waiting(ctx, w.opts.Logger, "generations")()
 	wanted := map[string]want{}
 	for _, c := range w.consumers {
 		g, err := w.store.Generations(ctx, c.Name, c.Segments)
@@ -280,8 +281,9 @@ func (w *works) forget(ctx context.Context, name string, r *running) {
 	r.cancel()
 	switch {
 	case errors.Is(r.err, es.ErrStaleCheckpoint):
-		r.log.WarnContext(ctx, "overtaken: somebody else has stored progress under this name", "error", r.err)
-		w.nextAcquire = time.Now().Add(w.opts.Recheck)
+		r.log.WarnContext(ctx, "overtaken: somebody else has claimed this subscription or stored progress, or its row was deleted", "error", r.err)
+		// Not at once, and not before it is known whether the generation is wanted.
+		w.nextPlan, w.nextAcquire = time.Time{}, time.Now().Add(w.opts.Recheck)
 	case r.err != nil:
 		w.stopped[name] = r.err
 	}

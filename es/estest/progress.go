@@ -89,6 +89,9 @@ func testProgressStale(t *testing.T, b Backend) {
 			Subscription: "s", Revision: revision, Checkpoint: `{"v":2}`, Park: failures(recs[2]), Unpark: []int64{recs[0].Position},
 		})
 		wantStale(t, err, "s", revision)
+		// Also when another one has taken back already what this one believes parked.
+		err = b.Store.SaveProgress(t.Context(), es.Progress{Subscription: "s", Revision: revision, Unpark: []int64{1 << 40}})
+		wantStale(t, err, "s", revision)
 	}
 	err := b.Store.SaveProgress(t.Context(), es.Progress{Subscription: "none", Revision: 1, Park: failures(recs[2])})
 	wantStale(t, err, "none", 1)

@@ -3,6 +3,7 @@ package postgres_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -198,6 +199,43 @@ func TestTakeOverWaitsUntilTheNextHasComeAsFar(t *testing.T) {
 	}
 	if _, err := log.Store.TakeOver(t.Context(), takeOver, nil); !errors.Is(err, es.ErrNotRebuilding) {
 		t.Errorf("taken over twice: %v", err)
+	}
+}
+
+// From when the generations are compared until the commit, the live one's next save
+// waits, and then it is refused.
+func TestTakeOverStopsTheLiveGeneration(t *testing.T) {
+	t.Parallel()
+	log := backends.NewPostgres(t)
+	takeOver := rebuild(t, log.Store, true)
+	live := claim(t, log.Store, "live")
+	saved := make(chan error, 1)
+	ok, err := log.Store.TakeOver(t.Context(), takeOver, func(tx pgx.Tx) error {
+		var holder int
+		if err := tx.QueryRow(t.Context(), "SELECT pg_backend_pid()").Scan(&holder); err != nil {
+			return err
+		}
+		go func() {
+			saved <- log.Store.SaveProgress(context.WithoutCancel(t.Context()), es.Progress{Subscription: "live", Revision: live.revision})
+		}()
+		for waiting := 0; waiting == 0; {
+			select {
+			case err := <-saved:
+				return fmt.Errorf("the live generation has not waited: %v", err) //nolint:errorlint // it may be nil
+			default:
+			}
+			err := log.Pool.QueryRow(t.Context(), "SELECT count(*) FROM pg_stat_activity WHERE $1 = ANY (pg_blocking_pids(pid))", holder).Scan(&waiting)
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if !ok || err != nil {
+		t.Fatalf("%v, %v", ok, err)
+	}
+	if err := <-saved; !errors.Is(err, es.ErrStaleCheckpoint) {
+		t.Errorf("got error %v, want ErrStaleCheckpoint", err)
 	}
 }
 

@@ -110,14 +110,14 @@ func (l *leases) held(lease string) bool {
 	return p != nil && !p.lost(time.Now())
 }
 
-// changed gives all sessions news, except one.
-func (l *leases) changed(except *presence) {
+// changed gives all sessions news.
+func (l *leases) changed() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.tell(except)
+	l.tell(nil)
 }
 
-// tell does so under the lock.
+// tell does so under the lock, except for one session.
 func (l *leases) tell(except *presence) {
 	for p := range l.sessions {
 		if p == except {

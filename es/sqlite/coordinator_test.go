@@ -61,7 +61,7 @@ func TestLeaseLastsItsTTL(t *testing.T) {
 				if acquired(t, other, "a") {
 					t.Errorf("%s: lost before its TTL of %v", name, ttl)
 				}
-				time.Sleep(1)
+				time.Sleep(1 * time.Nanosecond)
 				if readers, err := s.Readers(t.Context(), "a"); err != nil || readers[0].Held {
 					t.Errorf("%s: a lease whose time is up counts as held, %v", name, err)
 				}
@@ -126,32 +126,42 @@ func TestLeasesAreOfOneStoreAndClaimsOfTheFile(t *testing.T) {
 
 func TestSessionsEndWithTheirStore(t *testing.T) {
 	t.Parallel()
-	s := openStore(t, tempFile(t), sqlite.Options{})
-	session, other := openSession(t, s, time.Minute), openSession(t, s, time.Minute)
-	waiting := make(chan error, 1)
-	go func() {
-		_, err := other.Wait(context.WithoutCancel(t.Context()), time.Hour)
-		waiting <- err
-	}()
-	if err := s.Close(); err != nil {
-		t.Fatal(err)
-	}
-	calls := map[string]func() error{
-		"wait":    func() error { return <-waiting },
-		"open":    func() error { _, err := s.OpenSession(t.Context(), es.SessionOptions{}); return err },
-		"acquire": func() error { _, err := session.Acquire(t.Context(), []string{"a"}, 1); return err },
-		"release": func() error { return session.Release(t.Context(), []string{"a"}) },
-		"renew":   func() error { _, err := session.Renew(t.Context()); return err },
-		"grown":   func() error { _, err := session.Grown(t.Context(), nil); return err },
-	}
-	for name, call := range calls {
-		if err := call(); !errors.Is(err, sqlite.ErrClosed) {
-			t.Errorf("%s: got error %v, want ErrClosed", name, err)
+	path := tempFile(t)
+	synctest.Test(t, func(t *testing.T) {
+		s, err := sqlite.Open(t.Context(), path, sqlite.Options{})
+		if err != nil {
+			t.Fatal(err)
 		}
-	}
-	if err := session.Close(t.Context()); err != nil {
-		t.Error(err)
-	}
+		session, other := openSession(t, s, time.Minute), openSession(t, s, time.Minute)
+		begun, waiting := time.Now(), make(chan error, 1)
+		go func() {
+			_, err := other.Wait(t.Context(), time.Hour)
+			waiting <- err
+		}()
+		synctest.Wait() // until it does
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		calls := map[string]func() error{
+			"wait":    func() error { return <-waiting },
+			"open":    func() error { _, err := s.OpenSession(t.Context(), es.SessionOptions{}); return err },
+			"acquire": func() error { _, err := session.Acquire(t.Context(), []string{"a"}, 1); return err },
+			"release": func() error { return session.Release(t.Context(), []string{"a"}) },
+			"renew":   func() error { _, err := session.Renew(t.Context()); return err },
+			"grown":   func() error { _, err := session.Grown(t.Context(), nil); return err },
+		}
+		for name, call := range calls {
+			if err := call(); !errors.Is(err, sqlite.ErrClosed) {
+				t.Errorf("%s: got error %v, want ErrClosed", name, err)
+			}
+		}
+		if waited := time.Since(begun); waited > time.Minute {
+			t.Errorf("waited %v although the store was closed", waited)
+		}
+		if err := session.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 func TestWaitEndsWithItsContext(t *testing.T) {
