@@ -91,9 +91,9 @@ func (q *quiet) nextXID(t *testing.T) (id int64) {
 	return id
 }
 
-// Sixteen subscriptions that have nothing to do cost few statements, whatever their
-// number, and no transaction ids. The time is long enough for each regular duty of a
-// runner: the longest comes every ten seconds.
+// Sixteen subscriptions that have nothing to do cost few statements and no transaction
+// ids. The time is long enough for each regular duty of a runner, of which the rarest
+// comes every ten seconds.
 func TestIdleRunnerCostsLittle(t *testing.T) {
 	t.Parallel()
 	q := newQuiet(t)
