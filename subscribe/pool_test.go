@@ -168,7 +168,8 @@ func TestExhaustedPoolAtTheStartAndAtTheEnd(t *testing.T) {
 func TestManySubscriptionsShareAPoolOfTwo(t *testing.T) {
 	t.Parallel()
 	log := backends.NewPostgres(t)
-	store, pool := process(t, log, unique(), 2)
+	app := unique()
+	store, pool := process(t, log, app, 2)
 	const n = 16
 	var seen [n]record
 	var consumers []subscribe.Consumer
@@ -197,6 +198,9 @@ func TestManySubscriptionsShareAPoolOfTwo(t *testing.T) {
 		t.Errorf("after the end %d leases are held, %d were given back", h, w.ended.Load())
 	}
 	givenBack(t, pool)
+	if sessions := kill(t, log, app+" peat session", n); sessions != 0 {
+		t.Errorf("after the end %d sessions are open", sessions)
+	}
 }
 
 // Rows B70, B74: handlers that take longer than the TTL keep all connections busy, and
