@@ -598,7 +598,10 @@ func TestAllYieldsTheLog(t *testing.T) {
 		if diff := gocmp.Diff(want, got); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)
 		}
-		for range subscribe.All(t.Context(), store, notes, subscribe.Options{}) {
+		for _, err := range subscribe.All(t.Context(), store, notes, subscribe.Options{}) {
+			if err != nil {
+				t.Error(err)
+			}
 			break
 		}
 		if _, err := log.Append(t.Context(), noteStream("0"), es.Any, es.EventData{Type: "note.erased", Data: []byte("{}")}); err != nil {

@@ -253,7 +253,7 @@ func (w *works) start(ctx context.Context, name string) {
 	w.mu.Unlock()
 	go func() {
 		defer close(r.done)
-		r.err = r.reader.run(ctx)
+		r.err = r.run(ctx)
 	}()
 }
 
