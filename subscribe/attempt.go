@@ -141,6 +141,7 @@ func (r *reader) giveUp(e es.Recorded, failed *handlerError) error {
 		return &DeliveryError{Consumer: r.consumer.Name, Event: e, Attempts: r.consumer.Attempts, Err: failed.err}
 	}
 	r.parked[e.Stream] = true
+	r.waits.Store(true)
 	r.reasons[e.Position] = es.Failure{Error: reason(failed.err), Attempts: r.consumer.Attempts}
 	return nil
 }

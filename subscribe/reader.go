@@ -31,6 +31,8 @@ type reader struct {
 	wake chan struct{}
 	// lookAgain tells that parked events may have been asked for.
 	lookAgain atomic.Bool
+	// waits tells that there are parked events, which may be asked for.
+	waits atomic.Bool
 	// caughtUp tells that the reader has once found nothing.
 	caughtUp atomic.Bool
 	// resting is where the reader waits for news, nil while it works.

@@ -30,6 +30,7 @@ func (r *reader) redrive(ctx context.Context) error {
 			return err
 		}
 	}
+	r.waits.Store(len(r.parked) > 0)
 	return nil
 }
 

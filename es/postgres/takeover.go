@@ -28,7 +28,7 @@ var errBehind = errors.New("not as far as the live generation")
 // Errors to branch on: es.ErrNotRebuilding, es.ErrBusy: nothing took effect;
 // es.ErrOutcomeUnknown.
 func (s *Store) TakeOver(ctx context.Context, t es.TakeOver, f func(tx pgx.Tx) error) (bool, error) {
-	err := s.within(ctx, func(tx pgx.Tx) error {
+	err := s.within(ctx, begin, func(tx pgx.Tx) error {
 		keep, err := s.standStill(ctx, tx, t)
 		if err != nil {
 			return takeOverError(t, err)
