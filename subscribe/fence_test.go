@@ -70,9 +70,9 @@ func TestFrozenHolderDoesNoDamage(t *testing.T) {
 		readers, err := log.Store.Readers(t.Context(), "moves")
 		return err == nil && readers[0].Holder != "child" && readers[0].Held
 	})
-	c.signal(t, syscall.SIGCONT) // before that, its transaction holds locks of the rows
-	y.want(t, 20*time.Second)
-	c.await(t, "stale checkpoint")
+	y.want(t, 20*time.Second) // although the frozen transaction has locked the rows
+	c.signal(t, syscall.SIGCONT)
+	c.await(t, "transaction interrupted")
 	c.await(t, "the session is lost")
 	write(t, log.Store, "a", 5)
 	y.want(t, 20*time.Second)
