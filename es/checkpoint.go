@@ -24,7 +24,8 @@ type Checkpointer interface {
 	// that takes long.
 	ClaimCheckpoint(ctx context.Context, subscription, holder string) (cp Checkpoint, revision int64, err error)
 	// SaveProgress stores progress, all of it or nothing. The revision is one
-	// higher then.
+	// higher then. It gives [ErrLostCheckpoint] for a checkpoint that was read before
+	// a crash of the server, which may speak of what never happened.
 	SaveProgress(ctx context.Context, p Progress) error
 }
 
@@ -62,11 +63,11 @@ type Transactor[T any] interface {
 	// Deliver runs f in a transaction, stores the progress in it and commits: all
 	// of it takes effect or nothing. An error of f is returned, wrapped at most.
 	//
-	// Errors to branch on: [ErrStaleCheckpoint]; [ErrNotParked]; [ErrRejected], a statement that f
-	// left to be run later failed; [ErrInterrupted] and [ErrBusy], also around an
-	// error of f, if the connection was lost or the transaction was in the way of
-	// another: nothing took effect. [ErrOutcomeUnknown]: load the checkpoint to find
-	// out.
+	// Errors to branch on: those of SaveProgress and [ErrNotParked]; [ErrRejected], a
+	// statement that f left to be run later failed; [ErrInterrupted] and [ErrBusy],
+	// also around an error of f, if the connection was lost or the transaction was in
+	// the way of another: nothing took effect. [ErrOutcomeUnknown]: load the
+	// checkpoint to find out.
 	Deliver(ctx context.Context, f func(tx T) error, p Progress) error
 	// TakeOver makes a generation the live one; see [Generations]. f, which may
 	// be nil, runs in the same transaction, when the live generation stands

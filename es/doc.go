@@ -21,6 +21,11 @@
 // es/estest, and so may others. Everything is safe for concurrent use unless it
 // says otherwise; transactions ([Tx]) say so.
 //
+// # Telemetry
+//
+// A store tells the [Tracers] in its options of its appends and loads. Package
+// otelpeat makes spans and metrics of OpenTelemetry from it.
+//
 // # Errors
 //
 // Sentinels answer a question (errors.Is with [ErrConflict]); where there is more

@@ -100,8 +100,9 @@ type Batch struct {
 	// Next is the checkpoint behind the batch. It may be ahead of the last
 	// event, and moves on without any, over what a filter skips.
 	Next Checkpoint
-	// More tells that the next batch is there already: it does not depend on when
-	// it is asked for.
+	// More tells that the feed has not come to the end of what there was: the next
+	// batch can be read now just as well as later. Without it, asking at once is
+	// likely to find nothing.
 	More bool
 	// Moved tells that Next lies behind events that behind did not, delivered or
 	// skipped by the filter.

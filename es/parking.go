@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// ErrNotParked: there is no such parked event.
+// ErrNotParked says that there is no such parked event.
 var ErrNotParked = errors.New("not parked")
 
 // Parked is an event that was set aside, together with every later one of its

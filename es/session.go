@@ -29,14 +29,19 @@ type SessionOptions struct {
 // goroutine at a time. After an error of any method it is of no use any more:
 // close it and open another.
 type Session interface {
-	// Acquire takes those of the leases that nobody holds, and returns them. It
-	// does not wait.
-	Acquire(ctx context.Context, leases []string) ([]string, error)
+	// Acquire takes those of the leases that nobody holds, in their order and at most
+	// so many, and returns them. It does not wait.
+	Acquire(ctx context.Context, leases []string, most int) ([]string, error)
 	// Release gives leases back and lets the other sessions know.
 	Release(ctx context.Context, leases []string) error
 	// Renew makes the session heard of, and returns the leases that it holds. It
 	// is to be called at least three times within the TTL.
 	Renew(ctx context.Context) ([]string, error)
+	// Members makes the session a member of these groups, until it is closed, and
+	// returns the sessions that are in each, itself included, so that they can divide
+	// leases fairly: by numbers that no two sessions have at the same time. The others
+	// hear of a new member.
+	Members(ctx context.Context, groups []string) ([][]int, error)
 	// Wait returns as soon as there is news, or when d has passed, or when ctx ends,
 	// which is no error.
 	Wait(ctx context.Context, d time.Duration) (News, error)
@@ -52,7 +57,7 @@ type Session interface {
 type News struct {
 	// Appended: another store or process has appended.
 	Appended bool
-	// Changed: a lease was released, or something was asked for: that parked
-	// events be delivered, or that a generation be built.
+	// Changed: a lease was released, a group has a new member, or something was asked
+	// for: that parked events be delivered, or that a generation be built.
 	Changed bool
 }

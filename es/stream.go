@@ -91,5 +91,14 @@ func (id *StreamID) UnmarshalText(text []byte) error {
 }
 
 func printable(s string) bool {
+	for i := range len(s) { // nearly all are ASCII, and every event read asks
+		if s[i] < ' ' || s[i] >= 0x7f {
+			return printableRunes(s[i:])
+		}
+	}
+	return true
+}
+
+func printableRunes(s string) bool {
 	return utf8.ValidString(s) && !strings.ContainsFunc(s, unicode.IsControl)
 }

@@ -61,6 +61,7 @@ func (d *delivering) step(ctx context.Context) error {
 		d.alone, d.attempts = c.end, 0
 		return nil
 	}
+	d.attempts = 0 // the next event's
 	return d.giveUp(c.events[n], failed)
 }
 
@@ -152,10 +153,15 @@ func (r *reader) handOver(ctx context.Context, w work, attempt int) (int, error)
 		ctx, done = t.TraceHandle(ctx, Handling{r.consumer.Name, r.subscription, w.events, attempt})
 	}
 	n, err := r.consumer.Delivery.run(ctx, r.runner.store, w)
-	done(n, err)
-	if _, failed := errors.AsType[*handlerError](err); n > 0 || err == nil {
+	failed, ok := errors.AsType[*handlerError](err)
+	if ok {
+		done(n, failed.err)
+	} else {
+		done(n, err)
+	}
+	if n > 0 || err == nil {
 		r.saved(ctx, start, nil)
-	} else if !failed {
+	} else if !ok {
 		r.saved(ctx, start, err)
 	}
 	return n, err

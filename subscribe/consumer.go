@@ -92,7 +92,8 @@ func (c Consumer) withDefaults() (Consumer, error) {
 	fault(c.SkipUnknown && !knowsAll && len(c.skipTo()) == 0, "Filter.Types names no event that the handlers know")
 	fault(!knowsAll && !c.SkipUnknown && len(c.Filter.Categories) == 0 && len(c.Filter.Types) == 0 && c.Filter.Stream == (es.StreamID{}),
 		"the Filter selects all categories, but the handlers know some events only; name the Categories, or set SkipUnknown")
-	if _, err := c.feedOptions(0, 1).WithDefaults(); err != nil {
+	feed, err := c.feedOptions(0, 1).WithDefaults()
+	if err != nil {
 		faults = append(faults, err)
 	}
 	if err := errors.Join(faults...); err != nil {
@@ -101,6 +102,7 @@ func (c Consumer) withDefaults() (Consumer, error) {
 	c.Segments, c.Attempts = cmp.Or(c.Segments, 1), cmp.Or(c.Attempts, 5)
 	c.RetryDelay, c.HandleTimeout = cmp.Or(c.RetryDelay, 100*time.Millisecond), cmp.Or(c.HandleTimeout, 30*time.Second)
 	c.SaveInterval = cmp.Or(c.SaveInterval, time.Second)
+	c.BatchEvents, c.BatchBytes = feed.MaxEvents, feed.MaxBytes
 	return c, nil
 }
 

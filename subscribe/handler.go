@@ -1,6 +1,7 @@
 package subscribe
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"runtime/debug"
@@ -145,10 +146,12 @@ func eachOf[T any](one func(ctx context.Context, tx T, r es.Recorded) error) han
 	}
 }
 
-// causedBy returns a context in which what is appended follows from the event.
+// causedBy returns a context in which what is appended follows from the event. A
+// trace that the context is part of already, such as a tracer's, is not left: it is
+// the tracer's to tie it to that of the event.
 func causedBy(ctx context.Context, r es.Recorded) context.Context {
 	id := r.ID.String()
-	m := es.Metadata{CausationID: id, CorrelationID: id, Actor: r.Metadata.Actor, TraceParent: r.Metadata.TraceParent}
+	m := es.Metadata{CausationID: id, CorrelationID: id, Actor: r.Metadata.Actor, TraceParent: cmp.Or(es.MetadataFrom(ctx).TraceParent, r.Metadata.TraceParent)}
 	if r.Metadata.CorrelationID != "" {
 		m.CorrelationID = r.Metadata.CorrelationID
 	}

@@ -65,6 +65,17 @@ func TestCrashBetweenTwoPollsIsNoticed(t *testing.T) {
 			}
 			wantPlaces(t, got, want...)
 
+			// What was polled before a crash is not stored after it, neither alone nor in
+			// a handler's transaction.
+			collect(t, sub, 0)
+			mustAppend(t, c.store, streamS, es.Any, marked("polled before a crash"))
+			collect(t, sub, 1)
+			c.Stop(t, pgtest.Immediate)
+			c.Start(t)
+			if err := sub.Checkpoint(t.Context()); !errors.Is(err, es.ErrLostCheckpoint) {
+				t.Errorf("checkpoint after a crash: %v, want ErrLostCheckpoint", err)
+			}
+
 			// A user of the feed itself is told.
 			batch, err := c.store.Feed(t.Context(), "", es.FeedOptions{Horizon: horizon})
 			if err != nil {

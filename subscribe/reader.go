@@ -3,6 +3,7 @@ package subscribe
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync/atomic"
 	"time"
@@ -22,6 +23,7 @@ type reader struct {
 	part         part
 	subscription string
 	log          *slog.Logger
+	ahead        ahead
 
 	// building tells that the part is of a generation that is being built.
 	building atomic.Bool
@@ -53,6 +55,7 @@ func (r *reader) poke() {
 // run works until ctx ends, another process overtakes, or nothing more can be done.
 // It returns why it ended, nil for the first.
 func (r *reader) run(ctx context.Context) error {
+	defer r.ahead.end()
 	ctx = context.WithValue(ctx, generationKey{}, r.part.generation)
 	for {
 		err := r.work(ctx)
@@ -125,6 +128,9 @@ func (r *reader) claim(ctx context.Context) (err error) {
 	if r.next, r.revision, err = r.runner.store.ClaimCheckpoint(ctx, r.subscription, r.runner.opts.Holder); err != nil {
 		return err
 	}
+	if err := r.stillWanted(ctx); err != nil {
+		return err
+	}
 	r.unsaved, r.reasons = time.Time{}, map[int64]es.Failure{}
 	r.lookAgain.Store(true)
 	if r.building.Load() && r.next == "" {
@@ -135,6 +141,19 @@ func (r *reader) claim(ctx context.Context) (err error) {
 		return r.reload(ctx)
 	}
 	return nil
+}
+
+// stillWanted checks that the generation has not been replaced before the claim: what
+// happens behind it is refused by the revision.
+func (r *reader) stillWanted(ctx context.Context) error {
+	if r.consumer.Delivery.prepare == nil {
+		return nil
+	}
+	g, err := r.runner.store.Generations(ctx, r.consumer.Name, r.consumer.Segments)
+	if err == nil && g.Live != r.part.generation && g.Building != r.part.generation {
+		err = fmt.Errorf("generation %d has been replaced: %w", r.part.generation, es.ErrStaleCheckpoint)
+	}
+	return err
 }
 
 // reload takes the stored revision, where it is not known whether it has changed.
@@ -175,7 +194,7 @@ func (r *reader) feed(ctx context.Context) (es.Batch, error) {
 	if t := r.runner.opts.Tracers.Poll; t != nil {
 		ctx, done = t.TracePoll(ctx, r.subscription)
 	}
-	b, err := r.runner.store.Feed(ctx, r.next, r.consumer.feedOptions(r.part.segment, r.part.segments))
+	b, err := r.ahead.read(ctx, r.next)
 	done(len(b.Events), err)
 	if violation, ok := errors.AsType[*es.OrderingViolationError](err); ok {
 		violation.Subscription = r.subscription

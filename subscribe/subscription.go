@@ -31,9 +31,10 @@ func (o Options) feed() es.FeedOptions {
 // Subscription follows the log under a name, with a checkpoint in the store. It
 // belongs to one goroutine.
 type Subscription struct {
-	store Store
-	name  string
-	opts  es.FeedOptions
+	store   Store
+	name    string
+	horizon es.Horizon
+	feed    ahead
 
 	loaded   bool
 	revision int64         // of the stored checkpoint
@@ -50,7 +51,7 @@ func New(store Store, name string, opts Options) (*Subscription, error) {
 	if err != nil {
 		return nil, fmt.Errorf("subscription %q: %w", name, err)
 	}
-	return &Subscription{store: store, name: name, opts: feed}, nil
+	return &Subscription{store: store, name: name, horizon: feed.Horizon, feed: ahead{feed: store, opts: feed}}, nil
 }
 
 // Name returns the subscription's name.
@@ -63,10 +64,16 @@ func (s *Subscription) Name() string { return s.name }
 // behind the stored checkpoint again, because a position that was only kept in
 // memory is not safe across a crash of the server. Errors to branch on are those
 // of es.Feed; es.ErrOrderingViolation comes again and again until a reset.
+//
+// While the caller works on a batch, what follows is read in the background if the
+// log is sure to have more: at least 2,000 events, in no more bytes than a batch may
+// have. That holds one connection until it is read, or for 30 seconds at most, also
+// if ctx ends before. A poll hands it over if it is what comes next, whatever became
+// of the server meanwhile, and reads for itself otherwise.
 func (s *Subscription) Poll(ctx context.Context) ([]es.Recorded, error) {
-	batch, err := s.feed(ctx)
+	batch, err := s.read(ctx)
 	if errors.Is(err, es.ErrLostCheckpoint) { // the server has crashed between two polls
-		batch, err = s.feed(ctx)
+		batch, err = s.read(ctx)
 	}
 	if err != nil {
 		if violation, ok := errors.AsType[*es.OrderingViolationError](err); ok {
@@ -79,13 +86,13 @@ func (s *Subscription) Poll(ctx context.Context) ([]es.Recorded, error) {
 	return batch.Events, nil
 }
 
-// feed reads the next batch. An error makes it begin behind the stored checkpoint
+// read reads the next batch. An error makes it begin behind the stored checkpoint
 // the next time.
-func (s *Subscription) feed(ctx context.Context) (es.Batch, error) {
+func (s *Subscription) read(ctx context.Context) (es.Batch, error) {
 	if err := s.load(ctx); err != nil {
 		return es.Batch{}, err
 	}
-	batch, err := s.store.Feed(ctx, s.next, s.opts)
+	batch, err := s.feed.read(ctx, s.next)
 	s.loaded = err == nil
 	return batch, err
 }
@@ -101,7 +108,9 @@ func (s *Subscription) load(ctx context.Context) (err error) {
 
 // Checkpoint stores that everything polled so far is done. It gives
 // es.ErrStaleCheckpoint, and changes nothing, if somebody else has stored a
-// checkpoint under this name since; the next poll then begins behind theirs.
+// checkpoint under this name since; the next poll then begins behind theirs. After a
+// crash of the server it gives es.ErrLostCheckpoint, because what was polled before
+// may not have survived; the next poll begins behind the stored checkpoint.
 func (s *Subscription) Checkpoint(ctx context.Context) error {
 	if err := s.load(ctx); err != nil {
 		return err
@@ -160,12 +169,12 @@ type Status struct {
 // Status reads where the subscription stands, for people and monitoring. Unlike the
 // other methods it may be called by any goroutine.
 func (s *Subscription) Status(ctx context.Context) (Status, error) {
-	status := Status{Name: s.name, Horizon: s.opts.Horizon}
+	status := Status{Name: s.name, Horizon: s.horizon}
 	var err error
 	if status.Checkpoint, status.Revision, err = s.store.LoadCheckpoint(ctx, s.name); err != nil {
 		return Status{}, err
 	}
-	if s.opts.Horizon == es.Settled {
+	if s.horizon == es.Settled {
 		if status.Pins, err = s.store.Pins(ctx); err != nil {
 			return Status{}, fmt.Errorf("subscription %q: %w", s.name, err)
 		}

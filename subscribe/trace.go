@@ -25,8 +25,10 @@ type PollTracer interface {
 
 // HandleTracer is told of the work of handlers.
 type HandleTracer interface {
-	// TraceHandle is called before events are handed over, and done afterwards. The
-	// handlers get the context that it returns.
+	// TraceHandle is called before events are handed over, and done afterwards, with
+	// how many were dealt with and the error of a handler or of the store. The
+	// handlers get the context that it returns; a trace parent in its metadata
+	// (es.WithMetadata) takes the place of the events' own in what they append.
 	TraceHandle(ctx context.Context, h Handling) (_ context.Context, done func(handled int, err error))
 	// TraceParked is called when an event has been set aside, by itself or because
 	// an earlier one of its stream has.

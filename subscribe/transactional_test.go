@@ -265,7 +265,9 @@ func TestRebuildUnderLoad(t *testing.T) {
 }
 
 func rebuildUnderLoad[T any](t *testing.T, m *model[T]) {
-	generation := func(n int) string { return strings.TrimSuffix(m.table, `"`) + fmt.Sprintf("_g%d", n) + m.table[len(strings.TrimSuffix(m.table, `"`)):] }
+	generation := func(n int) string {
+		return strings.TrimSuffix(m.table, `"`) + fmt.Sprintf("_g%d", n) + m.table[len(strings.TrimSuffix(m.table, `"`)):]
+	}
 	var live atomic.Int64
 	live.Store(1)
 	c := consumer("counts", subscribe.Transactional(m.in,

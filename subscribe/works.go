@@ -30,13 +30,14 @@ type works struct {
 	// of those that cannot go on.
 	wanted  map[string]want
 	stopped map[string]error
+	shares  map[string]share // by consumer, of those in several parts
 	// takingOver holds the consumers whose generation is about to change, with a
 	// token each.
 	takingOver sync.Map
 	background sync.WaitGroup
 
-	nextPlan, nextAcquire, nextRenew, nextTick time.Time
-	tick                                       time.Duration
+	nextPlan, nextDivide, nextAcquire, nextRenew, nextTick time.Time
+	tick                                                   time.Duration
 
 	mu      sync.RWMutex // guards the map, for appenders that wake
 	running map[string]*running
@@ -58,7 +59,7 @@ type running struct {
 }
 
 func newWorks(r *Runner) *works {
-	return &works{Runner: r, stopped: map[string]error{}, running: map[string]*running{}}
+	return &works{Runner: r, stopped: map[string]error{}, shares: map[string]share{}, running: map[string]*running{}}
 }
 
 // pokeAll wakes all readers.
@@ -91,7 +92,8 @@ func (w *works) run(ctx context.Context) (opened bool, err error) {
 		return false, err
 	}
 	defer w.end(context.WithoutCancel(ctx))
-	w.nextAcquire, w.nextRenew, w.nextTick, w.tick = time.Time{}, time.Now().Add(w.opts.LeaseTTL/3), time.Time{}, firstTick
+	w.nextDivide, w.nextAcquire, w.nextTick, w.tick = time.Time{}, time.Time{}, time.Time{}, firstTick
+	w.nextRenew = time.Now().Add(w.opts.LeaseTTL / 3)
 	for ctx.Err() == nil && w.allStopped() == nil {
 		if err := w.turn(ctx); err != nil {
 			return true, err
@@ -110,6 +112,7 @@ func (w *works) turn(ctx context.Context) error {
 	}{
 		{&w.nextPlan, planInterval, w.replan},
 		{&w.nextRenew, w.opts.LeaseTTL / 3, w.renew},
+		{&w.nextDivide, w.opts.LeaseTTL / 3, w.divide},
 		{&w.nextAcquire, w.opts.Recheck, w.acquire},
 		{&w.nextTick, w.tick, w.look},
 	} {
@@ -136,7 +139,7 @@ func (w *works) asking(ctx context.Context) (context.Context, context.CancelFunc
 // await waits for news, at most until something is due.
 func (w *works) await(ctx context.Context) error {
 	due := w.nextRenew
-	for _, t := range []time.Time{w.nextPlan, w.nextAcquire, w.nextTick} {
+	for _, t := range []time.Time{w.nextPlan, w.nextDivide, w.nextAcquire, w.nextTick} {
 		if t.Before(due) {
 			due = t
 		}
@@ -146,7 +149,7 @@ func (w *works) await(ctx context.Context) error {
 		return err
 	}
 	if news.Changed {
-		w.nextPlan, w.nextAcquire = time.Time{}, time.Time{}
+		w.nextPlan, w.nextDivide, w.nextAcquire = time.Time{}, time.Time{}, time.Time{}
 		for _, r := range w.running {
 			r.lookAgain.Store(true)
 		}
@@ -214,25 +217,18 @@ func (w *works) plan(ctx context.Context) error {
 	return nil
 }
 
-// acquire takes what nobody works on.
+// acquire takes what nobody works on, as much as is fair.
 func (w *works) acquire(ctx context.Context) error {
-	var missing []string
-	for name := range w.wanted {
-		if w.running[name] == nil && w.stopped[name] == nil {
-			missing = append(missing, name)
+	for _, d := range w.demands() {
+		asking, cancel := w.asking(ctx)
+		got, err := w.session.Acquire(asking, d.names, d.most)
+		cancel()
+		for _, name := range got {
+			w.start(ctx, name)
 		}
-	}
-	if len(missing) == 0 {
-		return nil
-	}
-	asking, cancel := w.asking(ctx)
-	defer cancel()
-	got, err := w.session.Acquire(asking, missing)
-	if err != nil {
-		return err
-	}
-	for _, name := range got {
-		w.start(ctx, name)
+		if err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -244,6 +240,7 @@ func (w *works) start(ctx context.Context, name string) {
 	r := &running{cancel: cancel, done: make(chan struct{}), reader: &reader{
 		runner: w.Runner, consumer: want.consumer, part: want.part, subscription: name,
 		log: w.opts.Logger.With("subscription", name), wake: make(chan struct{}, 1),
+		ahead: ahead{feed: w.store, opts: want.consumer.feedOptions(want.part.segment, want.part.segments)},
 	}}
 	r.building.Store(want.building)
 	r.log.InfoContext(ctx, "began", "holder", w.opts.Holder)
@@ -284,7 +281,8 @@ func (w *works) forget(ctx context.Context, name string, r *running) {
 	switch {
 	case errors.Is(r.err, es.ErrStaleCheckpoint):
 		r.log.WarnContext(ctx, "overtaken: somebody else has stored progress under this name", "error", r.err)
-		w.nextAcquire = time.Now().Add(w.opts.Recheck)
+		// Not at once, and not before it is known whether the generation is wanted.
+		w.nextPlan, w.nextAcquire = time.Time{}, time.Now().Add(w.opts.Recheck)
 	case r.err != nil:
 		w.stopped[name] = r.err
 	}

@@ -18,7 +18,9 @@ import (
 var feedLaws = []law{
 	{"a feed delivers everything once and in order", testFeed},
 	{"a feed delivers what its filter selects", testFeedFilter},
+	{"a feed of one long stream delivers all of it", testFeedStream},
 	{"a feed goes on from any checkpoint", testFeedPrefix},
+	{"a batch with more behind it can be followed at any time", testFeedMore},
 	{"a batch is bounded in bytes", testFeedBytes},
 	{"a feed under concurrent writers loses and repeats nothing", testFeedConcurrent},
 	{"a checkpoint of something else is refused", testFeedCheckpoint},
@@ -93,9 +95,14 @@ func testFeedFilter(t *testing.T, b Backend) {
 	}{
 		"category":   {es.Filter{Categories: []string{"law"}}, func(r es.Recorded) bool { return r.Stream.Category == "law" }},
 		"categories": {es.Filter{Categories: []string{"other", "third"}}, func(r es.Recorded) bool { return r.Stream.Category != "law" }},
-		"type":       {es.Filter{Types: []string{"law.type1"}}, func(r es.Recorded) bool { return r.Type == "law.type1" }},
-		"types":      {es.Filter{Types: []string{"law.type1", "law.type2"}}, func(r es.Recorded) bool { return r.Type != "law.type0" }},
-		"stream":     {es.Filter{Stream: other}, func(r es.Recorded) bool { return r.Stream == other }},
+		"one twice":  {es.Filter{Categories: []string{"other", "third", "other"}}, func(r es.Recorded) bool { return r.Stream.Category != "law" }},
+		"many": {
+			es.Filter{Categories: strings.Split("other third a b c d e f g h i j k l m n o p q", " ")},
+			func(r es.Recorded) bool { return r.Stream.Category != "law" },
+		},
+		"type":   {es.Filter{Types: []string{"law.type1"}}, func(r es.Recorded) bool { return r.Type == "law.type1" }},
+		"types":  {es.Filter{Types: []string{"law.type1", "law.type2"}}, func(r es.Recorded) bool { return r.Type != "law.type0" }},
+		"stream": {es.Filter{Stream: other}, func(r es.Recorded) bool { return r.Stream == other }},
 		"all at once": {
 			es.Filter{Categories: []string{"law"}, Types: []string{"law.type0"}, Stream: stream},
 			func(r es.Recorded) bool { return r.Stream == stream && r.Type == "law.type0" },
@@ -141,6 +148,28 @@ func testFeedFilter(t *testing.T, b Backend) {
 	}
 }
 
+func testFeedStream(t *testing.T, b Backend) {
+	const n = 450
+	for from := 0; from < n; from += 150 {
+		mustAppend(t, b.Store, stream, es.Any, numbered(from, 150)...)
+		mustAppend(t, b.Store, other, es.Any, event(0))
+	}
+	for _, limit := range []int{7, 99, 100, 101, 449, 500} {
+		got, cp := follow(t, b.Store, "", es.FeedOptions{Filter: es.Filter{Stream: stream}, MaxEvents: limit})
+		for i, r := range got {
+			if r.Version != int64(i+1) || number(t, r) != i || r.Stream != stream {
+				t.Fatalf("limit %d: %s version %d comes as number %d", limit, r.Stream, r.Version, i+1)
+			}
+		}
+		if len(got) != n {
+			t.Errorf("limit %d: %d events, want %d", limit, len(got), n)
+		}
+		if again, _ := follow(t, b.Store, cp, es.FeedOptions{Filter: es.Filter{Stream: stream}}); len(again) > 0 {
+			t.Errorf("limit %d: %d events come again", limit, len(again))
+		}
+	}
+}
+
 func testFeedPrefix(t *testing.T, b Backend) {
 	mustAppend(t, b.Store, stream, es.NoStream, numbered(0, 10)...)
 	batch, err := b.Store.Feed(t.Context(), "", es.FeedOptions{MaxEvents: 8})
@@ -155,6 +184,39 @@ func testFeedPrefix(t *testing.T, b Backend) {
 	}
 	if batch.Prefix(8) != batch.Next {
 		t.Errorf("behind all: %s, want %s", batch.Prefix(8), batch.Next)
+	}
+}
+
+// What a batch says of the next one holds whenever that is read.
+func testFeedMore(t *testing.T, b Backend) {
+	mustAppend(t, b.Store, stream, es.NoStream, numbered(0, 10)...)
+	next := func(behind es.Checkpoint, opts es.FeedOptions) es.Batch {
+		t.Helper()
+		batch, err := b.Store.Feed(t.Context(), behind, opts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return batch
+	}
+	first := next("", es.FeedOptions{MaxEvents: 4})
+	before := next(first.Next, es.FeedOptions{MaxEvents: 4})
+	mustAppend(t, b.Store, stream, es.Any, event(10))
+	after := next(first.Next, es.FeedOptions{MaxEvents: 4})
+	if !first.More || !before.More {
+		t.Errorf("of 10 events the first 4 have more behind them: %v, the first 8: %v", first.More, before.More)
+	}
+	if diff := cmp.Diff(numbers(t, before.Events), numbers(t, after.Events)); diff != "" {
+		t.Errorf("read later, it is another batch (-early +late):\n%s", diff)
+	}
+	if bytes := next("", es.FeedOptions{MaxBytes: 1}); !bytes.More {
+		t.Error("a batch that was cut for its bytes has nothing behind it")
+	}
+	if all := next("", es.FeedOptions{MaxEvents: 100}); all.More {
+		t.Error("the whole log has more behind it")
+	}
+	_, end := follow(t, b.Store, "", es.FeedOptions{})
+	if idle := next(end, es.FeedOptions{}); idle.More {
+		t.Error("nothing has more behind it")
 	}
 }
 

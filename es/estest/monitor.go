@@ -36,6 +36,7 @@ func testReaders(t *testing.T, b Backend) {
 		}
 	}
 	mustSave(t, b, es.Progress{Subscription: "unclaimed", Checkpoint: `{"v":1}`})
+	mustClaim(t, b, "s")
 	_, revision, err := b.Store.ClaimCheckpoint(t.Context(), "s", "eva")
 	if err != nil {
 		t.Fatal(err)

@@ -76,7 +76,14 @@ func testParked(t *testing.T, b Backend) {
 	if got, err := b.Store.ReadParked(t.Context(), "s", other, 10); err != nil || len(got) > 0 {
 		t.Errorf("%d events of a stream that is not parked, %v", len(got), err)
 	}
-	mustSave(t, b, es.Progress{Subscription: "s", Revision: 1, Unpark: []int64{mine[0].Position, others[0].Position, 1 << 40}})
+	for _, absent := range []int64{others[0].Position, 1 << 40} { // parked elsewhere, or nowhere
+		p := es.Progress{Subscription: "s", Revision: 1, Unpark: []int64{mine[0].Position, absent}}
+		if err := b.Store.SaveProgress(t.Context(), p); !errors.Is(err, es.ErrNotParked) {
+			t.Errorf("took back %d: error %v, want ErrNotParked", absent, err)
+		}
+	}
+	readParked(10, mine...)
+	mustSave(t, b, es.Progress{Subscription: "s", Revision: 1, Unpark: []int64{mine[0].Position}})
 	readParked(10, mine[1:]...)
 	wantCount(t, b, "s", 2)
 	wantCount(t, b, "t", 3)
@@ -155,6 +162,7 @@ func testDiscard(t *testing.T, b Backend) {
 	refused(stream, 1, "t")
 	refused(stream, 1)
 	wantParked(t, b, failures(mine...), "s")
+	mustSave(t, b, es.Progress{Subscription: "u", Park: failures(mine...)})
 	before := time.Now()
 	if err := b.Store.Discard(t.Context(), stream, 1, "eva", "a test", "t", "s"); err != nil {
 		t.Fatal(err)
@@ -165,7 +173,8 @@ func testDiscard(t *testing.T, b Backend) {
 	if err := b.Store.Discard(t.Context(), stream, 3, "adam", "", "s"); err != nil {
 		t.Fatal(err)
 	}
-	got, err := b.Store.Discarded(t.Context(), "s", "t")
+	wantCount(t, b, "u", 3) // it was not asked
+	got, err := b.Store.Discarded(t.Context(), "s", "t", "u")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,13 +2,16 @@ package postgres_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"strconv"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/peatlog/peat/es"
@@ -149,6 +152,7 @@ func TestEveryQueryMode(t *testing.T) {
 				}
 				i++
 			}
+			followInEveryShape(t, log, want)
 			if err := log.Store.WriteSnapshot(t.Context(), es.Snapshot{Stream: streamA, Version: 2, Data: []byte{0, 0xff}}); err != nil {
 				t.Error(err)
 			}
@@ -156,5 +160,60 @@ func TestEveryQueryMode(t *testing.T) {
 				t.Errorf("%+v, %v, %v", s, ok, err)
 			}
 		})
+	}
+}
+
+// followInEveryShape reads the feed by each kind of statement that it has: with and
+// without running transactions, of both horizons, by each filter.
+func followInEveryShape(t *testing.T, log *backends.Postgres, want []es.EventData) {
+	t.Helper()
+	tx, err := log.Pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tx.Rollback(context.Background()) //nolint:errcheck // nothing is in it
+	for _, db := range []interface {
+		Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
+	}{tx, log.Pool} { // the first runs on, the second ends: so a snapshot lists the first
+		if _, err := db.Exec(t.Context(), "SELECT pg_current_xact_id()"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	filters := []es.Filter{
+		{}, {Types: []string{"test.json", "test.binary"}}, {Stream: streamA}, {Segments: 1},
+		{Categories: []string{streamA.Category}}, {Categories: []string{streamA.Category, "none"}},
+	}
+	cps := make([]es.Checkpoint, len(filters))
+	read := func(first int) {
+		t.Helper()
+		for i, filter := range filters {
+			batch, err := log.Store.Feed(t.Context(), cps[i], es.FeedOptions{Filter: filter, MaxEvents: 10})
+			if err != nil {
+				t.Fatalf("%+v: %v", filter, err)
+			}
+			cps[i] = batch.Next
+			if len(batch.Events) != len(want)-first {
+				t.Fatalf("%+v: %d events, want %d", filter, len(batch.Events), len(want)-first)
+			}
+			for n, e := range batch.Events {
+				data := want[first+n]
+				if e.ID != data.ID || !bytes.Equal(e.Data, data.Data) || e.Binary != data.Binary || e.Type != data.Type ||
+					e.Metadata.Actor != data.Metadata.Actor || e.Stream != streamA || e.Version != int64(first+n+1) || time.Since(e.RecordedAt).Abs() > time.Hour {
+					t.Errorf("%+v: got %+v, want %+v", filter, e, data)
+				}
+			}
+		}
+	}
+	read(0)
+	third := es.EventData{ID: uuid.New(), Type: "test.json", Data: []byte(`{}`)}
+	if _, err := log.Store.Append(t.Context(), streamA, es.Any, third); err != nil {
+		t.Fatal(err)
+	}
+	want = append(want[:len(want):len(want)], third)
+	read(len(want) - 1)
+	for _, filter := range filters {
+		if _, err := log.Store.Feed(t.Context(), "", es.FeedOptions{Filter: filter, Horizon: es.Settled}); err != nil {
+			t.Errorf("%+v, settled: %v", filter, err)
+		}
 	}
 }

@@ -92,8 +92,11 @@ func (s *session) saveProgress(ctx context.Context, tx pgx.Tx, p es.Progress) er
 // progressArgs returns the arguments of save_progress.
 func progressArgs(p es.Progress) ([]any, error) {
 	var text *string
+	incarnation := ""
 	if p.Checkpoint != "" {
-		text = new(string(window.Durable(p.Checkpoint)))
+		var durable es.Checkpoint
+		durable, incarnation = window.Durable(p.Checkpoint)
+		text = new(string(durable))
 	}
 	var positions, versions []int64
 	var streams, reasons []string
@@ -106,17 +109,20 @@ func progressArgs(p es.Progress) ([]any, error) {
 		streams, reasons = append(streams, f.Stream.String()), append(reasons, clean(f.Error))
 		attempts = append(attempts, int32(min(f.Attempts, 1<<31-1)))
 	}
-	return []any{p.Subscription, p.Revision, text, positions, streams, versions, reasons, attempts, p.Unpark}, nil
+	return []any{p.Subscription, p.Revision, text, incarnation, positions, streams, versions, reasons, attempts, p.Unpark}, nil
 }
 
 // progressError recognises the refusal of save_progress; all other errors are left to other.
 func progressError(p es.Progress, err error, other func(error) error) error {
 	pgErr, ok := errors.AsType[*pgconn.PgError](err)
-	if ok && pgErr.Code == "PEA01" {
+	switch {
+	case !ok:
+	case pgErr.Code == "PEA01":
 		return &es.StaleCheckpointError{Subscription: p.Subscription, Revision: p.Revision}
-	}
-	if ok && pgErr.Code == "PEA02" {
+	case pgErr.Code == "PEA02":
 		return fmt.Errorf("subscription %q: %w", p.Subscription, es.ErrNotParked)
+	case pgErr.Code == "PEA03":
+		return fmt.Errorf("subscription %q: %w", p.Subscription, es.ErrLostCheckpoint)
 	}
 	return fmt.Errorf("save the progress of subscription %q: %w", p.Subscription, other(err))
 }

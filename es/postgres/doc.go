@@ -16,6 +16,19 @@
 // [Store.InTx] runs several appends, reads under lock and the caller's own SQL in
 // one transaction; [Store.Join] does so in a transaction that the caller runs.
 //
+// # Delivery
+//
+// [Store.Deliver] stores what a handler writes and how far its subscription has come in
+// one transaction; [Store.Pipeline] does so in one round trip. Each stored progress
+// names the revision that it follows, so of two readers under one name the one that was
+// overtaken has its whole transaction undone, whatever it believes.
+//
+// Who reads is settled by leases, which are advisory locks of a connection of its own
+// for each process: see [Store.OpenSession]. Holding them writes nothing. PostgreSQL 13
+// cannot end a session that stands still, later versions do. Other processes hear of
+// appends by NOTIFY, which is sent after the commit and at most every 10 ms; a reader
+// also polls, as a notification can be lost.
+//
 // # Ordering
 //
 // Positions grow with the versions of a stream, and an event that was appended
@@ -26,7 +39,9 @@
 // # Concurrency
 //
 // A Store is safe for concurrent use. It uses one connection of the pool per
-// call and holds none between calls. A [Tx] belongs to one goroutine.
+// call and holds none between calls. After an append, a goroutine that ends by itself
+// notifies other processes, on a connection of the pool. A [Tx] belongs to one
+// goroutine, and so does a session.
 //
 // # Errors
 //

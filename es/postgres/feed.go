@@ -55,7 +55,7 @@ func (s *Store) feed(ctx context.Context, behind es.Checkpoint, opts es.FeedOpti
 		next = next.Close()
 	}
 	b := es.Batch{
-		Events: events, Next: next.Checkpoint(),
+		Events: events, Next: next.Checkpoint(), More: more,
 		Moved: len(events) > 0 || next.From.LastPosition != c.From.LastPosition || next.From.Epoch != c.From.Epoch,
 	}
 	if len(events) > 0 {

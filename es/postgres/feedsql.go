@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -17,12 +18,26 @@ func (a *arguments) add(v any, cast string) string {
 	return "$" + strconv.Itoa(len(*a)) + cast
 }
 
+// Ids and snapshots are passed as text, which every query mode can do, with a cast
+// that gives the parameter its type: a cast of a text parameter would be worked out
+// for every row.
 func (a *arguments) xid(x window.XID) string {
-	return a.add(strconv.FormatUint(uint64(x), 10), "::text::xid8")
+	return a.add(strconv.FormatUint(uint64(x), 10), "::xid8")
 }
 
 func (a *arguments) snapshot(s window.Snapshot) string {
-	return a.add(s.String(), "::text::pg_snapshot")
+	return a.add(s.String(), "::pg_snapshot")
+}
+
+func (a *arguments) xids(list []window.XID) string {
+	text := []byte{'{'}
+	for i, x := range list {
+		if i > 0 {
+			text = append(text, ',')
+		}
+		text = strconv.AppendUint(text, uint64(x), 10)
+	}
+	return a.add(string(append(text, '}')), "::xid8[]")
 }
 
 // windowSQL returns the statement that reads the rows of a window, which implements
@@ -33,12 +48,10 @@ func (s *session) windowSQL(w window.Window, opts es.FeedOptions) (string, []any
 		return "", nil, err
 	}
 	args := arguments{w.After, w.From.LastPosition, end, opts.MaxEvents}
-	visible := "NOT (" + sees(&args, w.Horizon, w.From) + ")"
-	if w.To.Epoch == w.From.Epoch {
-		visible += " AND (" + sees(&args, w.Horizon, w.To) + ")"
-	}
-	filter := filterSQL(&args, s.sql, opts.Filter)
-	stragglers := ""
+	visible := visibleSQL(&args, w)
+	rest := filterSQL(&args, s.sql, opts.Filter)
+	categories := slices.Compact(slices.Sorted(slices.Values(opts.Filter.Categories)))
+	arms := s.armsSQL(&args, visible, rest, categories, opts.Filter.Stream)
 	if ids := w.Stragglers(); !ids.Empty() && w.After < w.From.LastPosition {
 		text := s.sql.feedStragglers
 		if w.Horizon == es.Settled && w.After > 0 {
@@ -46,51 +59,85 @@ func (s *session) windowSQL(w window.Window, opts es.FeedOptions) (string, []any
 			// instead of collecting all of it again.
 			text = strings.Replace(text, "AS MATERIALIZED", "AS NOT MATERIALIZED", 1)
 		}
-		stragglers = strings.NewReplacer(
+		arms = append(arms, strings.NewReplacer(
 			"{ids}", stragglersSQL(&args, w.Horizon, ids), "{base}", args.add(base, "::bigint"),
-			"{visible}", visible, "{filter}", filter).Replace(text)
+			"{visible}", visible, "{filter}", rest+categoriesSQL(&args, categories)).Replace(text))
 	}
-	sql := strings.NewReplacer("{visible}", visible, "{filter}", filter, "{stragglers}", stragglers).Replace(s.sql.feed)
-	return sql, args, nil
+	return strings.Replace(s.sql.feed, "{arms}", strings.Join(arms, "\n    UNION ALL\n    "), 1), args, nil
 }
 
-// sees is what window.Frontier.Sees is for rows of the frontier's epoch.
-func sees(args *arguments, horizon es.Horizon, f window.Frontier) string {
-	if horizon == es.Settled {
-		// Not coalesce(held_until, transaction_id), which has no statistics.
-		xmin := args.xid(f.Snapshot.Xmin)
-		return "e.transaction_id < " + xmin + " AND (e.held_until IS NULL OR e.held_until < " + xmin + ")"
+// maxArms bounds the categories that are read each by its own part of the index.
+// More of them are read by position, and what is of other categories is skipped.
+const maxArms = 16
+
+// armsSQL selects what is above the position of the last frontier.
+func (s *session) armsSQL(args *arguments, visible, rest string, categories []string, stream es.StreamID) []string {
+	arm := func(categories []string) string {
+		return strings.NewReplacer("{visible}", visible, "{filter}", rest+categoriesSQL(args, categories)).Replace(s.sql.feedArm)
 	}
-	return "e.transaction_id < " + args.xid(f.Snapshot.Xmin) + " OR pg_visible_in_snapshot(e.transaction_id, " + args.snapshot(f.Snapshot) + ")"
+	if stream != (es.StreamID{}) {
+		return []string{strings.NewReplacer(
+			"{visible}", visible, "{filter}", rest+categoriesSQL(args, categories), "{stream}", args.add(stream.String(), ""),
+		).Replace(s.sql.feedStream)}
+	}
+	if len(categories) < 2 || len(categories) > maxArms {
+		return []string{arm(categories)}
+	}
+	arms := make([]string, len(categories))
+	for i := range categories {
+		arms[i] = arm(categories[i : i+1])
+	}
+	return arms
+}
+
+// visibleSQL selects what is not visible at the window's beginning and is at its end.
+// IS TRUE keeps the planner from finding rows by their transaction ids and sorting
+// them: the indexes of the arms have the order that is asked for.
+func visibleSQL(args *arguments, w window.Window) string {
+	sql := "true"
+	if w.From.Snapshot.Xmax > window.FirstXID { // at the beginning of an epoch nothing is visible
+		sql = "(" + sees(args, w.Horizon, w.From) + ") IS NOT TRUE"
+	}
+	if w.To.Epoch == w.From.Epoch {
+		sql += " AND (" + sees(args, w.Horizon, w.To) + ") IS TRUE"
+	}
+	return sql
+}
+
+// sees is what window.Frontier.Sees is for rows of the frontier's epoch. The
+// function is called only for ids among running ones.
+func sees(args *arguments, horizon es.Horizon, f window.Frontier) string {
+	s := f.Snapshot
+	switch {
+	case horizon == es.Settled:
+		// Not coalesce(held_until, transaction_id), which has no statistics.
+		xmin := args.xid(s.Xmin)
+		return "e.transaction_id < " + xmin + " AND (e.held_until IS NULL OR e.held_until < " + xmin + ")"
+	case len(s.Running) == 0:
+		return "e.transaction_id < " + args.xid(s.Xmax)
+	default:
+		return "e.transaction_id < " + args.xid(s.Xmin) + " OR e.transaction_id < " + args.xid(s.Xmax) +
+			" AND pg_visible_in_snapshot(e.transaction_id, " + args.snapshot(s) + ")"
+	}
 }
 
 // stragglersSQL selects the rows that the index on transaction ids leads to.
 func stragglersSQL(args *arguments, horizon es.Horizon, ids window.Stragglers) string {
 	low, high := args.xid(ids.Low), args.xid(ids.High)
 	sql := "e.transaction_id >= " + low + " AND e.transaction_id < " + high
-	if horizon == es.Settled {
+	switch {
+	case horizon == es.Settled:
 		return sql + " OR e.held_until >= " + low + " AND e.held_until < " + high
-	}
-	if len(ids.Running) == 0 {
+	case len(ids.Running) == 0:
 		return sql
+	default:
+		return sql + " OR e.transaction_id = ANY (" + args.xids(ids.Running) + ")"
 	}
-	running := make([]string, len(ids.Running))
-	for i, x := range ids.Running {
-		running[i] = strconv.FormatUint(uint64(x), 10)
-	}
-	return sql + " OR e.transaction_id = ANY (" + args.add(running, "::text[]::xid8[]") + ")"
 }
 
-// filterSQL is the rest of a WHERE clause.
+// filterSQL is the rest of a WHERE clause, except for the categories.
 func filterSQL(args *arguments, q queries, f es.Filter) string {
 	var sql strings.Builder
-	switch len(f.Categories) {
-	case 0:
-	case 1:
-		sql.WriteString(" AND e.category = " + args.add(f.Categories[0], ""))
-	default:
-		sql.WriteString(" AND e.category = ANY (" + args.add(f.Categories, "::text[]") + ")")
-	}
 	if len(f.Types) > 0 {
 		sql.WriteString(" AND e.event_type = ANY (" + args.add(f.Types, "::text[]") + ")")
 	}
@@ -101,6 +148,17 @@ func filterSQL(args *arguments, q queries, f es.Filter) string {
 		sql.WriteString(" AND e.stream_no % " + args.add(f.Segments, "::int") + " = " + args.add(f.Segment, "::int"))
 	}
 	return sql.String()
+}
+
+func categoriesSQL(args *arguments, categories []string) string {
+	switch len(categories) {
+	case 0:
+		return ""
+	case 1:
+		return " AND e.category = " + args.add(categories[0], "")
+	default:
+		return " AND e.category = ANY (" + args.add(categories, "::text[]") + ")"
+	}
 }
 
 // backstopSQL returns the statement that looks for later versions that were

@@ -81,6 +81,10 @@ func (s *Store) lag(ctx context.Context, behind es.Checkpoint, opts es.FeedOptio
 	if c, err = now.resume(c, behind); err != nil {
 		return es.Lag{}, err
 	}
+	if opts.Horizon == es.Settled {
+		// What is held back is behind, too: the horizon is moved to the latest transaction.
+		now.Snapshot = window.Snapshot{Xmin: now.Next, Xmax: now.Next}
+	}
 	windows, err := windowsUpTo(c, now)
 	if err != nil {
 		return es.Lag{}, err

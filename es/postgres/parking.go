@@ -54,6 +54,9 @@ func (s *Store) Discarded(ctx context.Context, subscriptions ...string) ([]es.Di
 
 // ReadParked implements [es.ParkingLot].
 func (s *Store) ReadParked(ctx context.Context, subscription string, stream es.StreamID, limit int) ([]es.Recorded, error) {
+	if err := stream.Validate(); err != nil {
+		return nil, err
+	}
 	if limit <= 0 {
 		return nil, nil
 	}
@@ -70,7 +73,14 @@ func (s *Store) ReadParked(ctx context.Context, subscription string, stream es.S
 
 // RequestRedrive implements [es.ParkingLot].
 func (s *Store) RequestRedrive(ctx context.Context, stream es.StreamID, subscriptions ...string) (int, error) {
-	n, err := s.change(ctx, s.sql.requestRedrive, streamOrAll(stream), subscriptions)
+	id := "" // all
+	if stream != (es.StreamID{}) {
+		if err := stream.Validate(); err != nil {
+			return 0, err
+		}
+		id = stream.String()
+	}
+	n, err := s.change(ctx, s.sql.requestRedrive, id, subscriptions)
 	if err != nil {
 		return 0, fmt.Errorf("request a redrive: %w", err)
 	}
@@ -79,6 +89,9 @@ func (s *Store) RequestRedrive(ctx context.Context, stream es.StreamID, subscrip
 
 // Discard implements [es.ParkingLot].
 func (s *Store) Discard(ctx context.Context, stream es.StreamID, version int64, by, reason string, subscriptions ...string) error {
+	if err := stream.Validate(); err != nil {
+		return err
+	}
 	n, err := s.change(ctx, s.sql.discard, stream.String(), version, subscriptions, clean(by), clean(reason))
 	if err == nil && n == 0 {
 		err = es.ErrNotParked
@@ -98,12 +111,4 @@ func (s *Store) change(ctx context.Context, sql string, args ...any) (n int, err
 		return 0, statementError(err)
 	}
 	return n, nil
-}
-
-// streamOrAll is ” for the zero value.
-func streamOrAll(stream es.StreamID) string {
-	if stream == (es.StreamID{}) {
-		return ""
-	}
-	return stream.String()
 }

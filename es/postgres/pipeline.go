@@ -106,5 +106,5 @@ func batchError(p es.Progress, err error, other func(error) error) error {
 
 // isAnswer tells an error by which progress was refused.
 func isAnswer(err error) bool {
-	return errors.Is(err, es.ErrStaleCheckpoint) || errors.Is(err, es.ErrNotParked)
+	return errors.Is(err, es.ErrStaleCheckpoint) || errors.Is(err, es.ErrNotParked) || errors.Is(err, es.ErrLostCheckpoint)
 }

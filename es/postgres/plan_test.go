@@ -1,8 +1,11 @@
 package postgres
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
+	"os"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -13,19 +16,34 @@ import (
 	"github.com/peatlog/peat/internal/window"
 )
 
-// bulk is a log as appends leave it: 200,000 events on 2,000 streams of 100
-// categories, one transaction each, and one event of a category of its own in
-// every ten thousand.
+// bulk is a log of {n} events as appends leave it: one transaction each, on one long
+// stream and 1,900 others of 95 categories, and one event of each of two rare
+// categories in every thousand.
 const bulk = `
 INSERT INTO {schema}.streams (stream_id, category, version, last_xid, last_epoch)
-SELECT 'c' || n % 100 || '-' || n, 'c' || n % 100, 100, '900000', 1 FROM generate_series(1, 2000) n;
+SELECT 'c' || n % 100 || '-' || n, 'c' || n % 100, {n} / 2000, '900000', 1 FROM generate_series(1, 2000) n;
+INSERT INTO {schema}.streams (stream_id, category, version, last_xid, last_epoch)
+VALUES ('long-1', 'long', {n} / 20, '900000', 1);
 INSERT INTO {schema}.events (stream_no, stream_version, transaction_id, event_id, stream_id, category, event_type, data)
-SELECT n % 2000 + 1, n / 2000 + 1, (1000000 + n)::text::xid8, gen_random_uuid(), 'x',
-       CASE n % 10000 WHEN 0 THEN 'rare' ELSE 'c' || n % 100 END, 'noted', '{"amount": 100, "note": "a payment of some length"}'
-FROM generate_series(0, 199999) n;
+SELECT CASE n % 20 WHEN 0 THEN 2001 ELSE n % 2000 + 1 END, CASE n % 20 WHEN 0 THEN n / 20 ELSE n / 2000 END + 1,
+       (1000000 + n)::text::xid8, gen_random_uuid(), 'x-1',
+       CASE WHEN n % 1000 = 1 THEN 'rare' WHEN n % 1000 = 501 THEN 'scarce' WHEN n % 20 = 0 THEN 'long' ELSE 'c' || n % 100 END,
+       'noted', '{"amount": 100, "note": "a payment of some length"}'
+FROM generate_series(0, {n} - 1) n;
 VACUUM ANALYZE {schema}.streams;
 VACUUM ANALYZE {schema}.events;
 `
+
+// planEvents is how large a log the plans are made for.
+func planEvents(t *testing.T) int64 {
+	t.Helper()
+	text := cmp.Or(os.Getenv("PEAT_TEST_PLAN_EVENTS"), "200000")
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || n < 200_000 {
+		t.Fatalf("PEAT_TEST_PLAN_EVENTS is %q, want a number of 200000 or more", text)
+	}
+	return n
+}
 
 // What a poll costs must not grow with the log: every arm of every statement finds
 // its rows by an index, with plans made for the arguments and with generic ones.
@@ -41,12 +59,13 @@ func TestFeedStaysOnItsIndexes(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Release()
-	for statement := range strings.SplitSeq(s.sql.inSchema(bulk), ";") {
+	const first = 1_000_000 // the first event's transaction id
+	n := planEvents(t)
+	for statement := range strings.SplitSeq(strings.ReplaceAll(s.sql.inSchema(bulk), "{n}", strconv.FormatInt(n, 10)), ";") {
 		if _, err := conn.Exec(t.Context(), statement, pgx.QueryExecModeSimpleProtocol); err != nil {
 			t.Fatalf("%s: %v", statement, err)
 		}
 	}
-	const first, n = 1_000_000, 200_000 // transaction ids
 	at := func(i int64, running ...window.XID) window.Frontier {
 		xmax := window.XID(first + i)
 		xmin := xmax
@@ -63,6 +82,8 @@ func TestFeedStaysOnItsIndexes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	rare := es.Filter{Categories: []string{"rare", "scarce"}}
+	long := es.Filter{Stream: es.StreamID{Category: "long", Key: "1"}}
 	for name, c := range map[string]struct {
 		from    window.Frontier
 		after   int64
@@ -70,15 +91,23 @@ func TestFeedStaysOnItsIndexes(t *testing.T) {
 		filter  es.Filter
 		buffers int // at most so many pages
 	}{
-		"tail":                      {from: at(n - 20), to: n, buffers: 60},
-		"tail with stragglers":      {from: at(n-20, first+n-3000, first+n-100), to: n, buffers: 300},
-		"middle of a backlog":       {from: at(n-20, first+500), after: n / 2, to: n, buffers: 60},
-		"tail of a category":        {from: at(n - 2000), to: n, filter: es.Filter{Categories: []string{"c7"}}, buffers: 120},
-		"tail of a rare category":   {from: at(n - 20), to: n, filter: es.Filter{Categories: []string{"rare"}}, buffers: 40},
-		"replay":                    {from: begin, to: n, buffers: 60},
-		"replay of a category":      {from: begin, to: n, filter: es.Filter{Categories: []string{"c7"}}, buffers: 300},
-		"replay of a rare category": {from: begin, to: n, filter: es.Filter{Categories: []string{"rare"}}, buffers: 60},
-		"replay of a stream":        {from: begin, to: n, filter: es.Filter{Stream: es.StreamID{Category: "c7", Key: "7"}}, buffers: 300},
+		"tail":                          {from: at(n - 20), to: n, buffers: 60},
+		"tail with stragglers":          {from: at(n-20, first+window.XID(n)-3000, first+window.XID(n)-100), to: n, buffers: 300},
+		"middle of a backlog":           {from: at(n-20, first+500), after: n / 2, to: n, buffers: 60},
+		"tail of a category":            {from: at(n - 2000), to: n, filter: es.Filter{Categories: []string{"c7"}}, buffers: 120},
+		"tail of a rare category":       {from: at(n - 20), to: n, filter: es.Filter{Categories: []string{"rare"}}, buffers: 40},
+		"replay":                        {from: begin, to: n, buffers: 60},
+		"replay of a category":          {from: begin, to: n, filter: es.Filter{Categories: []string{"c7"}}, buffers: 300},
+		"replay of a rare category":     {from: begin, to: n, filter: es.Filter{Categories: []string{"rare"}}, buffers: 120},
+		"tail of two categories":        {from: at(n - 2000), to: n, filter: es.Filter{Categories: []string{"c7", "c8"}}, buffers: 200},
+		"tail of two rare categories":   {from: at(n - 20), to: n, filter: rare, buffers: 60},
+		"replay of two categories":      {from: begin, to: n, filter: es.Filter{Categories: []string{"c7", "c8"}}, buffers: 300},
+		"replay of two rare categories": {from: begin, to: n, filter: rare, buffers: 120},
+		"tail of a stream":              {from: at(n - 2000), to: n, filter: long, buffers: 250},
+		"middle of a stream":            {from: begin, after: n / 2, to: n, filter: long, buffers: 250},
+		"backlog of a stream":           {from: at(n / 3), to: n, filter: long, buffers: 250},
+		"replay of a stream":            {from: begin, to: n, filter: long, buffers: 250},
+		"replay of a short stream":      {from: begin, to: n, filter: es.Filter{Stream: es.StreamID{Category: "c7", Key: "7"}}, buffers: 250},
 	} {
 		for _, horizon := range []es.Horizon{es.Committed, es.Settled} {
 			w := window.Window{Horizon: horizon, From: c.from, To: at(c.to), Epochs: epochs, After: c.after}
@@ -123,5 +152,7 @@ func checkPlan(t *testing.T, conn *pgx.Conn, name, mode string, buffers int, sql
 	}
 	if pages := plans[0].Plan.Hit + plans[0].Plan.Read; pages > buffers {
 		t.Errorf("%s reads %d pages, want at most %d:\n%.3000s", name, pages, buffers, text)
+	} else {
+		t.Logf("%s reads %d pages of at most %d", name, pages, buffers)
 	}
 }

@@ -23,12 +23,13 @@ var errPooled = errors.New("the session's statements reach different connections
 
 // presence implements es.Session.
 type presence struct {
-	store *Store
-	ttl   time.Duration
-	conn  *pgx.Conn
-	pid   int
-	held  []string
-	news  es.News
+	store  *Store
+	ttl    time.Duration
+	conn   *pgx.Conn
+	pid    int
+	held   []string
+	groups []string
+	news   es.News
 }
 
 // hear takes a notification. What its own store has appended, its listeners know.
@@ -43,7 +44,7 @@ func (p *presence) hear(payload string) {
 }
 
 // Acquire implements [es.Session].
-func (p *presence) Acquire(ctx context.Context, leases []string) ([]string, error) {
+func (p *presence) Acquire(ctx context.Context, leases []string, most int) ([]string, error) {
 	var wanted []string
 	for _, name := range leases {
 		if !slices.Contains(p.held, name) && !slices.Contains(wanted, name) {
@@ -55,7 +56,7 @@ func (p *presence) Acquire(ctx context.Context, leases []string) ([]string, erro
 	}
 	ctx, cancel := context.WithTimeout(ctx, p.ttl)
 	defer cancel()
-	rows, err := p.conn.Query(ctx, p.store.sql.acquireLeases, p.store.opts.Schema, wanted)
+	rows, err := p.conn.Query(ctx, p.store.sql.acquireLeases, p.store.opts.Schema, wanted, most)
 	if err != nil {
 		return nil, fmt.Errorf("acquire leases: %w", err)
 	}
@@ -145,8 +146,8 @@ func (p *presence) Wait(ctx context.Context, d time.Duration) (es.News, error) {
 			}
 		}
 		for range 1000 { // one return for all that was sent by now
-			if got, err := p.receive(ctx, drainFor); !got || err != nil {
-				break // an error is the next call's
+			if got, _ := p.receive(ctx, drainFor); !got { // an error is the next call's
+				break
 			}
 		}
 	}

@@ -128,7 +128,7 @@ func TestPipelineIsOneTransaction(t *testing.T) {
 			"a failing statement":   func(b *pgx.Batch, notes string) { b.Queue("INSERT INTO "+notes+" VALUES ($1)", 10) },
 			"an unknown table":      func(b *pgx.Batch, notes string) { b.Queue("INSERT INTO " + notes + "_ VALUES (1)") },
 			"an argument of no use": func(b *pgx.Batch, notes string) { b.Queue("INSERT INTO "+notes+" VALUES ($1)", make(chan int)) },
-			"a refused result": func(b *pgx.Batch, notes string) {
+			"a refused result": func(b *pgx.Batch, _ string) {
 				b.Queue("SELECT 1").QueryRow(func(pgx.Row) error { return errRefused })
 			},
 			"a refused command": func(b *pgx.Batch, notes string) {
@@ -159,6 +159,26 @@ func TestPipelineIsOneTransaction(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// What only the commit finds out undoes the progress, too.
+func TestFailingCommitUndoesProgress(t *testing.T) {
+	t.Parallel()
+	for way, save := range saves {
+		t.Run(way, func(t *testing.T) {
+			t.Parallel()
+			log, notes := withNotes(t)
+			exec(t, log, "ALTER TABLE "+notes+" ADD CONSTRAINT twice UNIQUE (n) DEFERRABLE INITIALLY DEFERRED")
+			exec(t, log, "INSERT INTO "+notes+" VALUES (1)")
+			err := save(t.Context(), log, notes, es.Progress{Subscription: "s", Checkpoint: `{}`})
+			if pgErr, ok := errors.AsType[*pgconn.PgError](err); !ok || pgErr.ConstraintName != "twice" || errors.Is(err, es.ErrOutcomeUnknown) {
+				t.Errorf("got error %v, want the constraint's", err)
+			}
+			if _, revision, err := log.Store.LoadCheckpoint(t.Context(), "s"); revision != 0 || err != nil {
+				t.Errorf("progress was stored: revision %d, %v", revision, err)
+			}
+		})
 	}
 }
 
@@ -259,9 +279,11 @@ func TestClaimOvertakesTheHolderAndWaitsOnlySoLong(t *testing.T) {
 	if err != nil || cp != `{"n": 1}` || claimed <= revision+1 {
 		t.Errorf("claimed %s of revision %d, %v", cp, claimed, err)
 	}
-	p.Revision++
-	if err := log.Store.SaveProgress(t.Context(), p); !errors.Is(err, es.ErrStaleCheckpoint) {
-		t.Errorf("the overtaken holder: got error %v, want ErrStaleCheckpoint", err)
+	for range 3 { // also if it believes that it has stored more than it has
+		p.Revision++
+		if err := log.Store.SaveProgress(t.Context(), p); !errors.Is(err, es.ErrStaleCheckpoint) {
+			t.Errorf("the overtaken holder at revision %d: got error %v, want ErrStaleCheckpoint", p.Revision, err)
+		}
 	}
 }
 

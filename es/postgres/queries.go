@@ -20,14 +20,15 @@ type queries struct {
 	pins, newestXID, lockLog, openEpoch                      string
 	loadCheckpoint, claimCheckpoint, saveProgress            string
 	fence, lockSubscriptions, loadCheckpoints                string
-	forgetSubscriptions, lockTimeout                         string
+	forgetSubscriptions, lockTimeout, lockTimeoutDefault     string
 	readers, recordFailure, lag, readerOf                    string
 	parked, discarded, readParked, requestRedrive, discard   string
 	generations, firstGeneration, beginRebuild               string
 	cancelRebuild, lockProjection, takeOver, windowHolds     string
 	notify, listen, sessionLimits                            string
 	acquireLeases, releaseLeases, renewLeases                string
-	feed, feedStragglers, feedBackstop                       string
+	joinGroups, members                                      string
+	feed, feedArm, feedStragglers, feedStream, feedBackstop  string
 	readSnapshot, writeSnapshot                              string
 	readStream, readAll, readCategory                        bothWays
 	createMigrations, appliedMigrations, recordMigration     string
@@ -53,6 +54,13 @@ func newQueries(schema string) queries {
 		}
 		return q.inSchema(string(text))
 	}
+	part := func(name string) string { // of a statement, without the comment
+		text := one(name)
+		for strings.HasPrefix(text, "--") {
+			_, text, _ = strings.Cut(text, "\n")
+		}
+		return strings.TrimSpace(text)
+	}
 	both := func(name string) bothWays {
 		text := one(name)
 		return bothWays{
@@ -66,7 +74,7 @@ func newQueries(schema string) queries {
 	q.pins, q.newestXID, q.lockLog, q.openEpoch = one("pins"), one("newest_xid"), one("lock_log"), one("open_epoch")
 	q.loadCheckpoint, q.claimCheckpoint, q.saveProgress = one("load_checkpoint"), one("claim_checkpoint"), one("save_progress")
 	q.fence, q.lockSubscriptions, q.loadCheckpoints = one("fence"), one("lock_subscriptions"), one("load_checkpoints")
-	q.forgetSubscriptions, q.lockTimeout = one("forget_subscriptions"), one("lock_timeout")
+	q.forgetSubscriptions, q.lockTimeout, q.lockTimeoutDefault = one("forget_subscriptions"), one("lock_timeout"), one("lock_timeout_default")
 	q.readers, q.recordFailure, q.lag, q.readerOf = one("readers"), one("record_failure"), one("lag"), one("reader_of")
 	q.parked, q.discarded, q.readParked = one("parked"), one("discarded"), one("read_parked")
 	q.requestRedrive, q.discard = one("request_redrive"), one("discard")
@@ -74,8 +82,11 @@ func newQueries(schema string) queries {
 	q.cancelRebuild, q.lockProjection, q.takeOver = one("cancel_rebuild"), one("lock_projection"), one("take_over")
 	q.windowHolds = one("window_holds")
 	q.notify, q.listen, q.sessionLimits = one("notify"), one("listen"), one("session_limits")
+	q.joinGroups, q.members = one("join_groups"), one("members")
 	q.acquireLeases, q.releaseLeases, q.renewLeases = one("acquire_leases"), one("release_leases"), one("renew_leases")
-	q.epochs, q.feed, q.feedStragglers, q.feedBackstop = one("epochs"), one("feed"), one("feed_stragglers"), one("feed_backstop")
+	q.epochs, q.feed, q.feedBackstop = one("epochs"), one("feed"), one("feed_backstop")
+	q.feedArm, q.feedStragglers = part("feed_arm"), part("feed_stragglers")
+	q.feedStream = strings.Replace(part("feed_stream"), "{delivered}", part("feed_version"), 1)
 	q.readSnapshot, q.writeSnapshot = one("read_snapshot"), one("write_snapshot")
 	q.readStream, q.readAll, q.readCategory = both("read_stream"), both("read_all"), both("read_category")
 	q.createMigrations, q.appliedMigrations, q.recordMigration = one("create_migrations"), one("applied_migrations"), one("record_migration")

@@ -10,12 +10,13 @@ import (
 
 	"github.com/peatlog/peat/es"
 	"github.com/peatlog/peat/es/internal/page"
+	"github.com/peatlog/peat/es/internal/traced"
 )
 
 // ReadStream implements [es.StreamReader].
 func (s *session) ReadStream(ctx context.Context, stream es.StreamID, opts es.ReadOptions) iter.Seq2[es.Recorded, error] {
 	sql := s.sql.readStream.direction(opts.Backward)
-	return page.Stream(ctx, stream, opts, func(ctx context.Context, from int64, limit int) (page.Page, error) {
+	return traced.Load(ctx, s.opts.Tracers.Load, stream, opts, func(ctx context.Context, from int64, limit int) (page.Page, error) {
 		p, err := s.readStream(ctx, sql, stream, from, limit)
 		if err != nil {
 			return p, fmt.Errorf("read %s: %w", stream, err)
@@ -85,27 +86,20 @@ func collect(rows pgx.Rows, limit, maxBytes int) (page.Page, error) {
 	defer rows.Close()
 	p := page.Page{Events: make([]es.Recorded, 0, min(limit, maxPrepared))}
 	size := 0
-	var r row
-	var stream string
-	dest := r.dest(&stream)
+	var d *decoder
 	for rows.Next() {
-		r = row{}
-		if err := rows.Scan(dest...); err != nil {
-			return p, err
+		if d == nil {
+			d = newDecoder(rows.FieldDescriptions())
 		}
-		var err error
-		if r.Stream, err = es.ParseStreamID(stream); err != nil {
-			return p, err
+		p.Events = append(p.Events, es.Recorded{})
+		last := len(p.Events) - 1
+		if err := d.event(rows, &p.Events[last]); err != nil {
+			return page.Page{}, err
 		}
-		rec, err := r.recorded()
-		if err != nil {
-			return p, err
-		}
-		if size += len(rec.Data); size > maxBytes && len(p.Events) > 0 {
-			p.More = true
+		if size += len(p.Events[last].Data); size > maxBytes && last > 0 {
+			p.Events, p.More = p.Events[:last], true
 			break
 		}
-		p.Events = append(p.Events, rec)
 	}
 	rows.Close()
 	p.More = p.More || len(p.Events) == limit
@@ -129,13 +123,20 @@ func (r *row) recorded() (es.Recorded, error) {
 	if r.blob != nil {
 		r.Data, r.Binary = r.blob, true
 	}
-	if r.metadata != nil {
-		if err := json.Unmarshal(r.metadata, &r.Metadata); err != nil {
-			return es.Recorded{}, &es.DecodeError{
-				Stream: r.Stream, Version: r.Version, Position: r.Position, Type: r.Type,
-				Err: fmt.Errorf("metadata: %w", err),
-			}
+	err := readMetadata(&r.Recorded, r.metadata)
+	return r.Recorded, err
+}
+
+// readMetadata reads the metadata of an event of which the rest is there; nil is none.
+func readMetadata(e *es.Recorded, text []byte) error {
+	if text == nil {
+		return nil
+	}
+	if err := json.Unmarshal(text, &e.Metadata); err != nil {
+		return &es.DecodeError{
+			Stream: e.Stream, Version: e.Version, Position: e.Position, Type: e.Type,
+			Err: fmt.Errorf("metadata: %w", err),
 		}
 	}
-	return r.Recorded, nil
+	return nil
 }

@@ -2,9 +2,9 @@ package postgres_test
 
 import (
 	"context"
-	"fmt"
 	neturl "net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -42,7 +42,7 @@ func another(t *testing.T, log *backends.Postgres, opts postgres.Options) *postg
 
 func acquire(t *testing.T, s es.Session, want []string, leases ...string) {
 	t.Helper()
-	got, err := s.Acquire(t.Context(), leases)
+	got, err := s.Acquire(t.Context(), leases, 100)
 	slices.Sort(got)
 	if err != nil || !slices.Equal(got, want) {
 		t.Fatalf("acquired %q of %q, %v; want %q", got, leases, err, want)
@@ -53,7 +53,7 @@ func acquire(t *testing.T, s es.Session, want []string, leases ...string) {
 func acquireSoon(t *testing.T, s es.Session, lease string, within time.Duration) {
 	t.Helper()
 	for deadline := time.Now().Add(within); ; time.Sleep(5 * time.Millisecond) {
-		got, err := s.Acquire(t.Context(), []string{lease})
+		got, err := s.Acquire(t.Context(), []string{lease}, 100)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -228,8 +228,8 @@ func TestReleaseWakesOtherSessions(t *testing.T) {
 	}
 }
 
-// Waiting that ends by its deadline, or with nothing to wait for, leaves the session in
-// order; a context that ends is an error.
+// Waiting that ends by its deadline, with its context, or with nothing to wait for,
+// leaves the session in order.
 func TestWaitEndsByItsDeadline(t *testing.T) {
 	t.Parallel()
 	log := backends.NewPostgres(t)
@@ -244,10 +244,15 @@ func TestWaitEndsByItsDeadline(t *testing.T) {
 			t.Fatalf("renewed %q, %v", held, err)
 		}
 	}
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if _, err := session.Wait(ctx, time.Minute); err == nil {
-		t.Error("waited with a context that is done")
+	for _, after := range []time.Duration{-1, 30 * time.Millisecond} {
+		ctx, cancel := context.WithTimeout(t.Context(), after)
+		if news, err := session.Wait(ctx, time.Minute); news != (es.News{}) || err != nil {
+			t.Errorf("waited with a context that ends: %+v, %v", news, err)
+		}
+		cancel()
+		if held, err := session.Renew(t.Context()); err != nil || len(held) != 1 {
+			t.Fatalf("renewed %q, %v", held, err)
+		}
 	}
 }
 
@@ -331,7 +336,7 @@ func TestAppendsAreNotifiedSparinglyAndNeverForgotten(t *testing.T) {
 	for w := range writers {
 		all.Go(func() {
 			for range each {
-				if _, err := other.Append(t.Context(), es.StreamID{Category: "burst", Key: fmt.Sprint(w)}, es.Any, noted()); err != nil {
+				if _, err := other.Append(t.Context(), es.StreamID{Category: "burst", Key: strconv.Itoa(w)}, es.Any, noted()); err != nil {
 					t.Error(err)
 					return
 				}

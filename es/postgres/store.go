@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/peatlog/peat/es"
+	"github.com/peatlog/peat/es/internal/traced"
 )
 
 // Options configures [Migrate] and [Open]. The zero value works.
@@ -31,6 +32,8 @@ type Options struct {
 	// Silent keeps from telling other processes of appends and changes. They find
 	// out at their next poll.
 	Silent bool
+	// Tracers are told what the store does.
+	Tracers es.Tracers
 }
 
 func (o Options) withDefaults() (Options, error) {
@@ -91,7 +94,9 @@ func Open(ctx context.Context, pool *pgxpool.Pool, opts Options) (*Store, error)
 }
 
 // Append implements [es.Appender].
-func (s *Store) Append(ctx context.Context, stream es.StreamID, expected es.Expected, events ...es.EventData) (es.AppendResult, error) {
+func (s *Store) Append(ctx context.Context, stream es.StreamID, expected es.Expected, events ...es.EventData) (result es.AppendResult, err error) {
+	ctx, done := traced.Append(ctx, s.opts.Tracers.Append, stream, len(events))
+	defer func() { done(result, err) }()
 	p, err := es.Prepare(ctx, stream, expected, events, s.opts.MaxEventBytes)
 	if err != nil {
 		return es.AppendResult{}, err

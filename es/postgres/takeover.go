@@ -34,6 +34,9 @@ func (s *Store) TakeOver(ctx context.Context, t es.TakeOver, f func(tx pgx.Tx) e
 			return takeOverError(t, err)
 		}
 		if f != nil {
+			if _, err := tx.Exec(ctx, s.sql.lockTimeoutDefault); err != nil {
+				return takeOverError(t, err)
+			}
 			if err := f(tx); err != nil {
 				return err
 			}
@@ -158,6 +161,9 @@ func (s *Store) nothingBetween(ctx context.Context, tx pgx.Tx, epochs window.Epo
 		return false, nil
 	}
 	w := window.Window{Horizon: n.Horizon, From: n.From, To: l.End(), Epochs: epochs}
+	if n.To != nil && n.To.Covers(n.Horizon, w.To) {
+		w.After = n.Position
+	}
 	sql, args, err := s.windowSQL(w, es.FeedOptions{MaxEvents: 1})
 	if err != nil {
 		return false, err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -108,7 +109,7 @@ func TestTakeOverUnderALiveWriter(t *testing.T) {
 	for w := range 3 {
 		all.Go(func() {
 			for ctx.Err() == nil {
-				if _, err := log.Store.Append(t.Context(), es.StreamID{Category: "w", Key: fmt.Sprint(w)}, es.Any, noted()); err != nil {
+				if _, err := log.Store.Append(t.Context(), es.StreamID{Category: "w", Key: strconv.Itoa(w)}, es.Any, noted()); err != nil {
 					t.Error(err)
 					return
 				}
@@ -201,6 +202,43 @@ func TestTakeOverWaitsUntilTheNextHasComeAsFar(t *testing.T) {
 	}
 }
 
+// From when the generations are compared until the commit, the live one's next save
+// waits, and then it is refused.
+func TestTakeOverStopsTheLiveGeneration(t *testing.T) {
+	t.Parallel()
+	log := backends.NewPostgres(t)
+	takeOver := rebuild(t, log.Store, true)
+	live := claim(t, log.Store, "live")
+	saved := make(chan error, 1)
+	ok, err := log.Store.TakeOver(t.Context(), takeOver, func(tx pgx.Tx) error {
+		var holder int
+		if err := tx.QueryRow(t.Context(), "SELECT pg_backend_pid()").Scan(&holder); err != nil {
+			return err
+		}
+		go func() {
+			saved <- log.Store.SaveProgress(context.WithoutCancel(t.Context()), es.Progress{Subscription: "live", Revision: live.revision})
+		}()
+		for waiting := 0; waiting == 0; {
+			select {
+			case err := <-saved:
+				return fmt.Errorf("the live generation has not waited: %v", err) //nolint:errorlint // it may be nil
+			default:
+			}
+			err := log.Pool.QueryRow(t.Context(), "SELECT count(*) FROM pg_stat_activity WHERE $1 = ANY (pg_blocking_pids(pid))", holder).Scan(&waiting)
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if !ok || err != nil {
+		t.Fatalf("%v, %v", ok, err)
+	}
+	if err := <-saved; !errors.Is(err, es.ErrStaleCheckpoint) {
+		t.Errorf("got error %v, want ErrStaleCheckpoint", err)
+	}
+}
+
 // Transactions that append nothing come between the moments of two readers that have
 // read the same.
 func TestTakeOverIsNotHeldUpByTransactionsWithoutEvents(t *testing.T) {
@@ -223,7 +261,13 @@ func TestTakeOverIsUndoneWithItsFunction(t *testing.T) {
 	takeOver := rebuild(t, log.Store, false)
 	live := claim(t, log.Store, "live")
 	errRefused := errors.New("refused")
-	ok, err := log.Store.TakeOver(t.Context(), takeOver, func(pgx.Tx) error { return errRefused })
+	ok, err := log.Store.TakeOver(t.Context(), takeOver, func(tx pgx.Tx) error {
+		var timeout string
+		if err := tx.QueryRow(t.Context(), "SHOW lock_timeout").Scan(&timeout); err != nil || timeout != "0" {
+			t.Errorf("the function's locks are bounded by %s, %v", timeout, err)
+		}
+		return errRefused
+	})
 	if ok || err != errRefused { //nolint:errorlint // as it is
 		t.Errorf("%v, %v", ok, err)
 	}

@@ -7,6 +7,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/peatlog/peat/es"
+	"github.com/peatlog/peat/es/internal/traced"
 )
 
 // Tx is the store inside a transaction. It implements es.Tx and belongs to one
@@ -73,7 +74,9 @@ func (t *Tx) SQL() pgx.Tx { return t.tx }
 func (t *Tx) AfterCommit(f func()) { t.afterCommit = append(t.afterCommit, f) }
 
 // Append implements [es.Appender]. The stream stays locked until the transaction ends.
-func (t *Tx) Append(ctx context.Context, stream es.StreamID, expected es.Expected, events ...es.EventData) (es.AppendResult, error) {
+func (t *Tx) Append(ctx context.Context, stream es.StreamID, expected es.Expected, events ...es.EventData) (result es.AppendResult, err error) {
+	ctx, done := traced.Append(ctx, t.opts.Tracers.Append, stream, len(events))
+	defer func() { done(result, err) }()
 	p, err := es.Prepare(ctx, stream, expected, events, t.opts.MaxEventBytes)
 	if err != nil {
 		return es.AppendResult{}, err

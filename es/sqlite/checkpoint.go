@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -102,7 +103,11 @@ func (s *session) checkParked(ctx context.Context, p es.Progress) error {
 	n := 0
 	err := queryRow(ctx, s.db, s.sql.countParked, []any{p.Subscription, array(p.Unpark)}, &n)
 	if err == nil && n < len(p.Unpark) {
-		err = es.ErrNotParked
+		// Who was overtaken is to know that, and not what the other one has done.
+		_, revision, loadErr := s.LoadCheckpoint(ctx, p.Subscription)
+		if err = cmp.Or(loadErr, es.ErrNotParked); loadErr == nil && revision != p.Revision {
+			return &es.StaleCheckpointError{Subscription: p.Subscription, Revision: p.Revision}
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("save the progress of subscription %q: %w", p.Subscription, statementError(err))

@@ -81,6 +81,7 @@ func (l *listeners) call() {
 type leases struct {
 	mu       sync.Mutex
 	closed   bool
+	last     int // number of a session
 	sessions map[*presence]bool
 	holders  map[string]*presence
 }
@@ -95,6 +96,8 @@ func (l *leases) join(p *presence) bool {
 	if l.sessions == nil {
 		l.sessions, l.holders = map[*presence]bool{}, map[string]*presence{}
 	}
+	l.last++
+	p.number = l.last
 	l.sessions[p] = true
 	return true
 }
@@ -107,14 +110,14 @@ func (l *leases) held(lease string) bool {
 	return p != nil && !p.lost(time.Now())
 }
 
-// changed gives all sessions news, except one.
-func (l *leases) changed(except *presence) {
+// changed gives all sessions news.
+func (l *leases) changed() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.tell(except)
+	l.tell(nil)
 }
 
-// tell does so under the lock.
+// tell does so under the lock, except for one session.
 func (l *leases) tell(except *presence) {
 	for p := range l.sessions {
 		if p == except {

@@ -54,7 +54,7 @@ func (s *Store) TakeOver(ctx context.Context, t es.TakeOver, f func(tx *sql.Tx) 
 	if err != nil {
 		return false, err
 	}
-	s.leases.changed(nil)
+	s.leases.changed()
 	return true, nil
 }
 

@@ -25,6 +25,14 @@
 // One transaction writes at a time, so the order of positions is the order of the
 // commits: a reader that has seen a position has missed nothing before it.
 //
+// # Delivery
+//
+// [Store.Deliver] runs what a handler does in the transaction that stores its
+// progress. The leases of [Store.OpenSession] are kept in the memory of one Store:
+// the readers of a file are meant to run in one process, on one Store. Should two
+// work all the same, the revision of a claim keeps them apart. What other processes
+// append, nobody tells a Store; its readers have to look from time to time.
+//
 // # Concurrency
 //
 // A Store is safe for concurrent use; a [Tx] belongs to one goroutine. Concurrent

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -53,7 +54,7 @@ func (s *Store) feed(ctx context.Context, behind es.Checkpoint, opts es.FeedOpti
 	b := es.Batch{Events: p.Events, Next: checkpoint(last), Moved: true}
 	if n := len(p.Events); n > 0 {
 		if p.More {
-			b.Next = checkpoint(p.Events[n-1].Position)
+			b.Next, b.More = checkpoint(p.Events[n-1].Position), p.Events[n-1].Position < last
 		}
 		b.Prefix = func(n int) es.Checkpoint {
 			switch n {
@@ -117,7 +118,7 @@ func (s *Store) readFeed(ctx context.Context, from, last int64, opts es.FeedOpti
 	if s.readers.closed.Load() {
 		return p, ErrClosed
 	}
-	text, args := filtered(s.sql.feed, opts.Filter, from, last, opts.MaxEvents)
+	text, args := s.feedSQL(opts.Filter, from, last, opts.MaxEvents)
 	rows, err := s.readers.db.QueryContext(ctx, text, args...)
 	if err != nil {
 		return p, statementError(err)
@@ -149,34 +150,52 @@ func (s *Store) readFeed(ctx context.Context, from, last int64, opts es.FeedOpti
 	return p, statementError(rows.Err())
 }
 
-// filtered puts a filter into a statement, and returns it with all its arguments.
-func filtered(text string, f es.Filter, args ...any) (string, []any) {
-	var filter strings.Builder
+// maxArms bounds the categories that are read each by its own part of the index.
+// More of them are read by position, and what is of other categories is skipped.
+const maxArms = 16
+
+// feedSQL returns the statement for the next events behind a position, and its arguments.
+func (s *Store) feedSQL(f es.Filter, from, last int64, limit int) (string, []any) {
+	args := []any{from, last, limit}
 	arg := func(v any) string {
 		args = append(args, v)
 		return "?" + strconv.Itoa(len(args))
 	}
-	in := func(column string, values []string) {
-		if len(values) == 0 {
-			return
-		}
-		list := make([]string, len(values))
-		for i, v := range values {
-			list[i] = arg(v)
-		}
-		filter.WriteString(" AND " + column + " IN (" + strings.Join(list, ", ") + ")")
+	rest := filterSQL(arg, f)
+	categories := slices.Compact(slices.Sorted(slices.Values(f.Categories)))
+	head, tail, _ := strings.Cut(s.sql.feed, "{more arms}")
+	arm := func(index, filter string) string {
+		return strings.NewReplacer("{index}", index, "{filter}", rest+filter).Replace(head)
 	}
-	in("e.category", f.Categories)
-	in("e.event_type", f.Types)
+	if len(categories) == 0 || len(categories) > maxArms {
+		return arm("NOT INDEXED", in(arg, "e.category", categories)) + tail, args // by position
+	}
+	arms := make([]string, len(categories))
+	for i := range categories {
+		arms[i] = arm("INDEXED BY peat_events_category_idx", in(arg, "e.category", categories[i:i+1]))
+	}
+	return strings.Join(arms, "UNION ALL\n") + tail, args
+}
+
+// filterSQL is the rest of a WHERE clause, except for the categories.
+func filterSQL(arg func(any) string, f es.Filter) string {
+	sql := in(arg, "e.event_type", f.Types)
 	if f.Stream != (es.StreamID{}) {
-		filter.WriteString(" AND e.stream_no = (SELECT stream_no FROM peat_streams WHERE stream_id = " + arg(f.Stream.String()) + ")")
+		sql += " AND e.stream_no = (SELECT stream_no FROM peat_streams WHERE stream_id = " + arg(f.Stream.String()) + ")"
 	}
 	if f.Segments > 1 {
-		filter.WriteString(" AND e.stream_no % " + arg(f.Segments) + " = " + arg(f.Segment))
+		sql += " AND e.stream_no % " + arg(f.Segments) + " = " + arg(f.Segment)
 	}
-	index := "NOT INDEXED" // by position
-	if len(f.Categories) == 1 {
-		index = "INDEXED BY peat_events_category_idx"
+	return sql
+}
+
+func in(arg func(any) string, column string, values []string) string {
+	if len(values) == 0 {
+		return ""
 	}
-	return strings.NewReplacer("{index}", index, "{filter}", filter.String()).Replace(text), args
+	list := make([]string, len(values))
+	for i, v := range values {
+		list[i] = arg(v)
+	}
+	return " AND " + column + " IN (" + strings.Join(list, ", ") + ")"
 }

@@ -50,7 +50,7 @@ func (s *Store) BeginRebuild(ctx context.Context, name string, segments int, kee
 	if err != nil {
 		return es.Generations{}, fmt.Errorf("rebuild %q: %w", name, err)
 	}
-	s.leases.changed(nil)
+	s.leases.changed()
 	return g, nil
 }
 
@@ -70,7 +70,7 @@ func (s *Store) CancelRebuild(ctx context.Context, t es.TakeOver) error {
 	if err != nil {
 		return fmt.Errorf("cancel generation %d of %q: %w", t.To, t.Name, statementError(err))
 	}
-	s.leases.changed(nil)
+	s.leases.changed()
 	return nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/peatlog/peat/es"
+	"github.com/peatlog/peat/es/internal/traced"
 	"github.com/peatlog/peat/internal/groupcommit"
 )
 
@@ -23,7 +24,9 @@ type outcome struct {
 // Append implements [es.Appender]. Concurrent appends share a commit. Its outcome
 // is always known: an append whose context ends while it waits is withdrawn, and
 // one that is being written is waited for, which takes as long as one commit.
-func (s *Store) Append(ctx context.Context, stream es.StreamID, expected es.Expected, events ...es.EventData) (es.AppendResult, error) {
+func (s *Store) Append(ctx context.Context, stream es.StreamID, expected es.Expected, events ...es.EventData) (result es.AppendResult, err error) {
+	ctx, done := traced.Append(ctx, s.opts.Tracers.Append, stream, len(events))
+	defer func() { done(result, err) }()
 	p, err := es.Prepare(ctx, stream, expected, events, s.opts.MaxEventBytes)
 	if err != nil {
 		return es.AppendResult{}, err
@@ -31,7 +34,7 @@ func (s *Store) Append(ctx context.Context, stream es.StreamID, expected es.Expe
 	if len(p.Events) == 0 {
 		return s.checkExpected(ctx, p)
 	}
-	result, err := s.write(ctx, func(ctx context.Context, in *session) (es.AppendResult, error) { return in.append(ctx, p) })
+	result, err = s.write(ctx, func(ctx context.Context, in *session) (es.AppendResult, error) { return in.append(ctx, p) })
 	if err != nil && !errors.Is(err, es.ErrConflict) {
 		err = fmt.Errorf("append to %s: %w", stream, err)
 	}

@@ -17,7 +17,10 @@ type querier interface {
 
 // queryRow scans the first row of a query, and answers sql.ErrNoRows where there
 // is none.
-func queryRow(ctx context.Context, db querier, text string, args []any, dest ...any) error {
+func queryRow(ctx context.Context, db querier, text string, args []any, dest ...any) (err error) {
+	if t, ok := db.(*transaction); ok { // its end closes the rows between any two calls
+		defer func() { err = t.why(err) }()
+	}
 	rows, err := db.QueryContext(ctx, text, args...)
 	if err != nil {
 		return err

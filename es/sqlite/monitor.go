@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/peatlog/peat/es"
@@ -76,7 +77,8 @@ func (s *Store) lag(ctx context.Context, behind es.Checkpoint, filter es.Filter)
 		return es.Lag{Done: 1}, err
 	}
 	l := es.Lag{Done: float64(from) / float64(last)}
-	text, args := filtered(s.sql.lag, filter, from, last, countedEvents+1)
+	feed, args := s.feedSQL(filter, from, last, countedEvents+1)
+	text := strings.Replace(s.sql.lag, "{feed}", feed, 1)
 	var oldest int64
 	if err := queryRow(ctx, s.readers.db, text, args, &l.Events, &oldest); err != nil {
 		return es.Lag{}, statementError(err)

@@ -1,6 +1,7 @@
 package sqlite_test
 
 import (
+	"database/sql"
 	"errors"
 	"os"
 	"path/filepath"
@@ -225,6 +226,16 @@ func TestCallsAfterCloseSayClosed(t *testing.T) {
 		"transaction":    func() error { return s.InTx(t.Context(), func(*sqlite.Tx) error { return nil }) },
 		"snapshot":       func() error { _, _, err := s.ReadSnapshot(t.Context(), streamA); return err },
 		"write snapshot": func() error { return s.WriteSnapshot(t.Context(), es.Snapshot{Stream: streamA, Version: 1}) },
+		"load":           func() error { _, _, err := s.LoadCheckpoint(t.Context(), "s"); return err },
+		"claim":          func() error { _, _, err := s.ClaimCheckpoint(t.Context(), "s", ""); return err },
+		"save":           func() error { return s.SaveProgress(t.Context(), es.Progress{Subscription: "s"}) },
+		"readers":        func() error { _, err := s.Readers(t.Context(), "s"); return err },
+		"lag":            func() error { _, err := s.Lag(t.Context(), "", es.FeedOptions{}); return err },
+		"parked":         func() error { _, err := s.Parked(t.Context(), "s"); return err },
+		"generations":    func() error { _, err := s.Generations(t.Context(), "p", 1); return err },
+		"deliver": func() error {
+			return s.Deliver(t.Context(), func(*sql.Tx) error { return nil }, es.Progress{Subscription: "s"})
+		},
 		"read": func() (err error) {
 			for _, err = range s.ReadStream(t.Context(), streamA, es.ReadOptions{}) {
 			}

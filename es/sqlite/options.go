@@ -31,6 +31,8 @@ type Options struct {
 	// Readers is the largest number of connections for reading; 0 means two per
 	// processor.
 	Readers int
+	// Tracers are told what the store does.
+	Tracers es.Tracers
 }
 
 func (o Options) withDefaults() (Options, error) {

@@ -89,7 +89,7 @@ func (s *Store) RequestRedrive(ctx context.Context, stream es.StreamID, subscrip
 		return 0, fmt.Errorf("request a redrive: %w", err)
 	}
 	if n > 0 {
-		s.leases.changed(nil)
+		s.leases.changed()
 	}
 	return n, nil
 }

@@ -23,6 +23,8 @@ type presence struct {
 	// Under the lock of the leases:
 	heard  time.Time
 	closed bool
+	groups []string
+	number int
 }
 
 // lost reports whether others may have the session's leases.
@@ -47,7 +49,7 @@ func (p *presence) begin(ctx context.Context) (*leases, error) {
 }
 
 // Acquire implements [es.Session].
-func (p *presence) Acquire(ctx context.Context, names []string) ([]string, error) {
+func (p *presence) Acquire(ctx context.Context, names []string, most int) ([]string, error) {
 	l, err := p.begin(ctx)
 	if err != nil {
 		return nil, err
@@ -55,6 +57,9 @@ func (p *presence) Acquire(ctx context.Context, names []string) ([]string, error
 	defer l.mu.Unlock()
 	var acquired []string
 	for _, name := range names {
+		if len(acquired) == most {
+			break
+		}
 		if holder := l.holders[name]; holder == nil || holder.lost(p.heard) {
 			l.holders[name] = p
 			acquired = append(acquired, name)
@@ -99,6 +104,31 @@ func (p *presence) Renew(ctx context.Context) ([]string, error) {
 	}
 	slices.Sort(held)
 	return held, nil
+}
+
+// Members implements [es.Session].
+func (p *presence) Members(ctx context.Context, groups []string) ([][]int, error) {
+	l, err := p.begin(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer l.mu.Unlock()
+	joined := false
+	members := make([][]int, len(groups))
+	for i, g := range groups {
+		if !slices.Contains(p.groups, g) {
+			p.groups, joined = append(p.groups, g), true
+		}
+		for other := range l.sessions {
+			if slices.Contains(other.groups, g) && !other.lost(p.heard) {
+				members[i] = append(members[i], other.number)
+			}
+		}
+	}
+	if joined {
+		l.tell(p)
+	}
+	return members, nil
 }
 
 // Wait implements [es.Session].

@@ -40,7 +40,7 @@ func TestReadsNeverScanOrSort(t *testing.T) {
 	}
 	for _, statistics := range []string{"SELECT 1", "ANALYZE"} {
 		execSQL(t, db, statistics)
-		for _, name := range []string{"read_stream", "read_all", "read_snapshot", "stream_head", "find_append", "lock_stream"} {
+		for _, name := range []string{"read_stream", "read_all", "read_snapshot", "stream_head", "find_append", "lock_stream", "read_parked", "stream_at", "generations"} {
 			check(name)
 		}
 		if plan := strings.Join(check("read_category"), "\n"); !strings.Contains(plan, "peat_events_category_idx") {

@@ -11,12 +11,13 @@ import (
 
 	"github.com/peatlog/peat/es"
 	"github.com/peatlog/peat/es/internal/page"
+	"github.com/peatlog/peat/es/internal/traced"
 )
 
 // ReadStream implements [es.StreamReader].
 func (s *session) ReadStream(ctx context.Context, stream es.StreamID, opts es.ReadOptions) iter.Seq2[es.Recorded, error] {
 	text := s.sql.readStream.direction(opts.Backward)
-	return page.Stream(ctx, stream, opts, func(ctx context.Context, from int64, limit int) (page.Page, error) {
+	return traced.Load(ctx, s.opts.Tracers.Load, stream, opts, func(ctx context.Context, from int64, limit int) (page.Page, error) {
 		var p page.Page
 		err := s.readPage(ctx, text, []any{stream.String(), from, limit}, func(r *row) (int, error) {
 			p.Head = r.int(0)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"github.com/peatlog/peat/es"
+	"github.com/peatlog/peat/es/internal/traced"
 )
 
 // Tx is the store inside a transaction. It implements es.Tx and belongs to one
@@ -96,7 +97,9 @@ func (t *Tx) SQL() *sql.Tx { return t.tx }
 func (t *Tx) AfterCommit(f func()) { t.afterCommit = append(t.afterCommit, f) }
 
 // Append implements [es.Appender].
-func (t *Tx) Append(ctx context.Context, stream es.StreamID, expected es.Expected, events ...es.EventData) (es.AppendResult, error) {
+func (t *Tx) Append(ctx context.Context, stream es.StreamID, expected es.Expected, events ...es.EventData) (result es.AppendResult, err error) {
+	ctx, done := traced.Append(ctx, t.opts.Tracers.Append, stream, len(events))
+	defer func() { done(result, err) }()
 	p, err := es.Prepare(ctx, stream, expected, events, t.opts.MaxEventBytes)
 	if err != nil {
 		return es.AppendResult{}, err
@@ -104,7 +107,6 @@ func (t *Tx) Append(ctx context.Context, stream es.StreamID, expected es.Expecte
 	if len(p.Events) == 0 {
 		return t.checkExpected(ctx, p)
 	}
-	var result es.AppendResult
 	err = t.atomic(ctx, func(ctx context.Context) (err error) {
 		result, err = t.append(ctx, p)
 		return err

@@ -27,9 +27,14 @@ type Postgres struct {
 // NewPostgres returns an empty log. Its schema is dropped when the test ends.
 func NewPostgres(t testing.TB, configure ...func(*pgxpool.Config)) *Postgres {
 	t.Helper()
+	return newPostgres(t, es.Tracers{}, configure...)
+}
+
+func newPostgres(t testing.TB, tracers es.Tracers, configure ...func(*pgxpool.Config)) *Postgres {
+	t.Helper()
 	p := &Postgres{
 		Pool:    pgtest.NewPool(t, configure...),
-		Options: postgres.Options{Schema: pgtest.NewSchema(t), MaxEventBytes: estest.MaxEventBytes},
+		Options: postgres.Options{Schema: pgtest.NewSchema(t), MaxEventBytes: estest.MaxEventBytes, Tracers: tracers},
 	}
 	var err error
 	if p.Store, err = p.reopen(t.Context()); err != nil {

@@ -24,9 +24,14 @@ type SQLite struct {
 // NewSQLite returns an empty log. Its file is removed when the test ends.
 func NewSQLite(t testing.TB) *SQLite {
 	t.Helper()
+	return newSQLite(t, es.Tracers{})
+}
+
+func newSQLite(t testing.TB, tracers es.Tracers) *SQLite {
+	t.Helper()
 	s := &SQLite{
 		Path:    filepath.Join(t.TempDir(), "log.db"),
-		Options: sqlite.Options{MaxEventBytes: estest.MaxEventBytes},
+		Options: sqlite.Options{MaxEventBytes: estest.MaxEventBytes, Tracers: tracers},
 	}
 	var err error
 	if s.Store, err = sqlite.Open(t.Context(), s.Path, s.Options); err != nil {

@@ -11,12 +11,7 @@ func (s Snapshot) Covers(o Snapshot) bool {
 	if slices.ContainsFunc(s.Running, o.Sees) {
 		return false
 	}
-	// From Xmax on s sees nothing, so o must not either: all of it is running there.
-	if s.Xmax >= o.Xmax {
-		return true
-	}
-	first, _ := slices.BinarySearch(o.Running, s.Xmax)
-	return XID(len(o.Running)-first) == o.Xmax-s.Xmax
+	return !o.seesAny(s.Xmax, o.Xmax) // s sees nothing from its Xmax on
 }
 
 // Covers reports whether every row that is visible at o is visible at f. Of two
@@ -34,7 +29,11 @@ func (f Frontier) Covers(h es.Horizon, o Frontier) bool {
 // Covers reports whether everything that is delivered at o is delivered at c. False
 // may also mean that it cannot be told without looking at the rows.
 func (c Cursor) Covers(o Cursor) bool {
-	return c.Horizon == o.Horizon && c.From.Covers(c.Horizon, o.End())
+	if c.Horizon != o.Horizon || !c.From.Covers(c.Horizon, o.From) {
+		return false
+	}
+	return o.To == nil || c.From.Covers(c.Horizon, *o.To) ||
+		c.To != nil && c.To.Covers(c.Horizon, *o.To) && c.Position >= o.Position
 }
 
 // End is the frontier that the cursor does not go beyond: where the open window ends,
@@ -59,10 +58,21 @@ func (c Cursor) MayHaveMore(now Frontier) bool {
 	switch {
 	case c.To != nil, c.From.Epoch != now.Epoch, c.From.LastPosition != now.LastPosition:
 		return true
-	case c.From.Snapshot.Xmin == c.From.Next:
-		return false // nobody was in flight who could have a position up to LastPosition
 	case c.Horizon == es.Settled:
-		return c.From.Snapshot.Xmin != now.Snapshot.Xmin
+		// What is held back waits for the oldest transaction that was in flight.
+		return c.From.Snapshot.Xmin != c.From.Next && c.From.Snapshot.Xmin != now.Snapshot.Xmin
 	}
-	return !c.From.Snapshot.Equal(now.Snapshot)
+	// Whoever was in flight may have a position up to LastPosition.
+	return slices.ContainsFunc(c.From.Snapshot.Running, now.Snapshot.Sees) ||
+		now.Snapshot.seesAny(c.From.Snapshot.Xmax, c.From.Next)
+}
+
+// seesAny reports whether s sees one of the transactions from low up to high, exclusive.
+func (s Snapshot) seesAny(low, high XID) bool {
+	if high = min(high, s.Xmax); low >= high {
+		return false
+	}
+	first, _ := slices.BinarySearch(s.Running, low)
+	end, _ := slices.BinarySearch(s.Running, high)
+	return XID(end-first) < high-low
 }

@@ -66,8 +66,10 @@ func TestCursorCoversWhatIsDelivered(t *testing.T) {
 		horizon := rapid.SampledFrom(horizons).Draw(t, "horizon")
 		a := window.Cursor{Horizon: horizon, From: smallFrontier(t, "a")}
 		b := window.Cursor{Horizon: horizon, From: smallFrontier(t, "b")}
-		if to := smallFrontier(t, "b's end"); rapid.Bool().Draw(t, "open") && to.Covers(horizon, b.From) {
-			b.To, b.Position = &to, rapid.Int64Range(0, 20).Draw(t, "position")
+		for label, c := range map[string]*window.Cursor{"a": &a, "b": &b} {
+			if to := smallFrontier(t, label+"'s end"); rapid.Bool().Draw(t, label+" open") && to.Covers(horizon, c.From) {
+				c.To, c.Position = &to, rapid.Int64Range(0, 20).Draw(t, label+" position")
+			}
 		}
 		if !a.Covers(b) {
 			return
@@ -98,11 +100,16 @@ func TestNothingMoreMeansNothing(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		c := window.Cursor{Horizon: rapid.SampledFrom(horizons).Draw(t, "horizon"), From: smallFrontier(t, "from")}
 		now := smallFrontier(t, "now")
+		if rapid.Bool().Draw(t, "all of some have ended") {
+			xmin := c.From.Snapshot.Xmax + window.XID(rapid.Uint64Range(0, 3).Draw(t, "ended"))
+			now.Snapshot = window.Snapshot{Xmin: xmin, Xmax: xmin}
+		}
 		if rapid.Bool().Draw(t, "no position since") {
 			now.LastPosition = c.From.LastPosition
 		}
 		c.From.Epoch, now.Epoch = 2, 2
-		if !now.Covers(es.Committed, c.From) || now.LastPosition < c.From.LastPosition || c.MayHaveMore(now) {
+		if !now.Covers(es.Committed, c.From) || now.LastPosition < c.From.LastPosition || c.MayHaveMore(now) ||
+			c.From.Next == window.FirstXID { // there can be no row
 			return
 		}
 		quiet++
@@ -130,6 +137,8 @@ func TestMayHaveMore(t *testing.T) {
 		}
 		return f
 	}
+	above := frontier(10, 10)
+	above.Next = 12
 	later, moved := frontier(20, 20), frontier(20, 20)
 	later.LastPosition, moved.Epoch = 10, 2
 	for name, c := range map[string]struct {
@@ -142,6 +151,8 @@ func TestMayHaveMore(t *testing.T) {
 		"another epoch":                        {window.Cursor{From: frontier(10, 10)}, moved, true},
 		"an open window":                       {window.Cursor{From: frontier(10, 10), To: &later}, frontier(10, 10), true},
 		"in flight and ended":                  {window.Cursor{From: frontier(10, 11)}, frontier(20, 20), true},
+		"in flight above xmax and ended":       {window.Cursor{From: above}, frontier(11, 15), true},
+		"in flight above xmax still":           {window.Cursor{From: above}, frontier(10, 15), false},
 		"in flight still":                      {window.Cursor{From: frontier(10, 11)}, frontier(10, 11), false},
 		"Settled, in flight and ended":         {window.Cursor{Horizon: es.Settled, From: frontier(10, 11)}, frontier(20, 20), true},
 		"Settled, the oldest is still running": {window.Cursor{Horizon: es.Settled, From: frontier(10, 11)}, frontier(10, 15), false},

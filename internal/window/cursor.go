@@ -75,15 +75,15 @@ func Parse(cp es.Checkpoint) (Cursor, error) {
 	return Cursor{horizon, s.From, s.To, s.Position, s.High, s.Incarnation}, nil
 }
 
-// Durable returns a checkpoint as it is to be stored. What is no checkpoint of a
-// cursor is returned as it is.
-func Durable(cp es.Checkpoint) es.Checkpoint {
+// Durable returns a checkpoint as it is to be stored, and the incarnation in which that
+// is allowed, "" for any. What is no checkpoint of a cursor is returned as it is.
+func Durable(cp es.Checkpoint) (_ es.Checkpoint, incarnation string) {
 	c, err := Parse(cp)
 	if err != nil {
-		return cp
+		return cp, ""
 	}
-	c.Incarnation = ""
-	return c.Checkpoint()
+	incarnation, c.Incarnation = c.Incarnation, ""
+	return c.Checkpoint(), incarnation
 }
 
 // Survived returns an error for a cursor that a crash has overtaken.

@@ -58,13 +58,14 @@ CREATE TABLE {schema}.projections (
 
 -- save_progress stores the progress of a subscription whose revision is p_revision,
 -- 0 for one that has no row. It raises PEA01 where the revision is another one, and
--- PEA02 where an event that is to be taken back is not parked, which undoes the
--- transaction that it is in, or the pipeline.
+-- PEA02 where an event that is to be taken back is not parked, and PEA03 where the
+-- checkpoint comes from before a crash of the server: what it speaks of may not have
+-- happened. All of them undo the transaction that it is in, or the pipeline.
 --
 -- The parked events come as one array per column, NULL for none, and p_unpark holds
 -- positions.
 CREATE FUNCTION {schema}.save_progress(
-    p_name text, p_revision bigint, p_checkpoint text,
+    p_name text, p_revision bigint, p_checkpoint text, p_incarnation text,
     p_positions bigint[], p_stream_ids text[], p_versions bigint[], p_errors text[], p_attempts int[],
     p_unpark bigint[])
 RETURNS void
@@ -73,6 +74,9 @@ AS $$
 DECLARE
     unparked int;
 BEGIN
+    IF p_incarnation <> '' AND NOT EXISTS (SELECT FROM {schema}.incarnation i WHERE i.id::text = p_incarnation) THEN
+        RAISE EXCEPTION 'the checkpoint of subscription "%" was read before a crash', p_name USING ERRCODE = 'PEA03';
+    END IF;
     IF p_revision = 0 THEN
         INSERT INTO {schema}.subscriptions (name, checkpoint, revision)
         VALUES (p_name, p_checkpoint::jsonb, 1)

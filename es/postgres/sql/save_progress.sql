@@ -1,3 +1,3 @@
 -- Stores progress if the subscription is of revision $2; see the function, which
--- raises PEA01 if it is not.
-SELECT {schema}.save_progress($1, $2, $3, $4::bigint[], $5::text[], $6::bigint[], $7::text[], $8::int[], $9::bigint[])
+-- raises PEA01 to PEA03 if it cannot be.
+SELECT {schema}.save_progress($1, $2, $3, $4, $5::bigint[], $6::text[], $7::bigint[], $8::text[], $9::int[], $10::bigint[])
