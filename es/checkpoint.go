@@ -19,9 +19,9 @@ type Checkpointer interface {
 	// ClaimCheckpoint does the same for a reader that takes over: it gives the
 	// subscription a revision above every one that was ever given under this
 	// name, also if its row was deleted since, so that whoever knew an older one
-	// is refused from now on. The holder's name is for people to read. It waits
-	// for a transaction that is about to store progress, and gives [ErrBusy] when
-	// that takes long.
+	// is refused from now on, and what it has not committed may be broken off. The
+	// holder's name is for people to read. It waits for a transaction that is about
+	// to store progress, and gives [ErrBusy] when that takes long.
 	ClaimCheckpoint(ctx context.Context, subscription, holder string) (cp Checkpoint, revision int64, err error)
 	// SaveProgress stores progress, all of it or nothing. The revision is one
 	// higher then. It gives [ErrLostCheckpoint] for a checkpoint that was read before

@@ -57,6 +57,11 @@ type Filter struct {
 	Segment, Segments int
 }
 
+// All reports whether the filter selects all events.
+func (f Filter) All() bool {
+	return len(f.Categories) == 0 && len(f.Types) == 0 && f.Stream == (StreamID{}) && f.Segments <= 1
+}
+
 // FeedOptions says what a feed delivers, and how much at once.
 type FeedOptions struct {
 	Filter  Filter

@@ -167,6 +167,17 @@ func TestSegmentsAreSubscriptionsOfTheirConsumer(t *testing.T) {
 	b.wantCounts(t, "peat.checkpoint.duration", map[string]uint64{"error.type=*errors.errorString,peat.consumer=balances,peat.subscription=balances@1.1of2": 1})
 }
 
+func TestFailedPollsHaveNoBatch(t *testing.T) {
+	t.Parallel()
+	b := newBackend(t)
+	_, done := b.TracePoll(t.Context(), "balances")
+	done(0, errors.New("no connection"))
+	if span := b.one(t, "poll balances"); span.Status.Code != codes.Error {
+		t.Errorf("status %v", span.Status)
+	}
+	b.wantCounts(t, "peat.poll.batch_size", map[string]uint64{})
+}
+
 // A span links to each append once, to 128 at most, and to nothing that is no trace
 // parent.
 func TestLinksAreBounded(t *testing.T) {

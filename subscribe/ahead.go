@@ -32,8 +32,8 @@ type ahead struct {
 type reading struct {
 	cancel context.CancelFunc
 	done   chan struct{} // closed when the fields below are set
-	batch es.Batch
-	err   error
+	batch  es.Batch
+	err    error
 }
 
 // read returns the batch behind a checkpoint. What was read ahead is used if it is

@@ -141,6 +141,7 @@ func (r *reader) giveUp(e es.Recorded, failed *handlerError) error {
 		return &DeliveryError{Consumer: r.consumer.Name, Event: e, Attempts: r.consumer.Attempts, Err: failed.err}
 	}
 	r.parked[e.Stream] = true
+	r.waits.Store(true)
 	r.reasons[e.Position] = es.Failure{Error: reason(failed.err), Attempts: r.consumer.Attempts}
 	return nil
 }
@@ -152,7 +153,9 @@ func (r *reader) handOver(ctx context.Context, w work, attempt int) (int, error)
 	if t := r.runner.opts.Tracers.Handle; t != nil && len(w.events) > 0 {
 		ctx, done = t.TraceHandle(ctx, Handling{r.consumer.Name, r.subscription, w.events, attempt})
 	}
+	w.began = waiting(ctx, r.log, "begin")
 	n, err := r.consumer.Delivery.run(ctx, r.runner.store, w)
+	w.began()
 	failed, ok := errors.AsType[*handlerError](err)
 	if ok {
 		done(n, failed.err)

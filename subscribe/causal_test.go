@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -175,7 +176,7 @@ func overhear(ctx context.Context, store *postgres.Store, name string, horizon e
 
 // lags appends for a while, an event every few milliseconds, and returns the
 // longest time from the return of an append to the delivery.
-func lags(t *testing.T, log *backends.Postgres, sub *subscribe.Subscription, stream es.StreamID, long time.Duration) time.Duration {
+func lags(t *testing.T, log *backends.Postgres, sub *subscribe.Subscription, stream es.StreamID, long time.Duration) (longest, ofMost time.Duration) {
 	t.Helper()
 	var lock sync.Mutex
 	appended := map[int64]time.Time{}
@@ -209,11 +210,12 @@ func lags(t *testing.T, log *backends.Postgres, sub *subscribe.Subscription, str
 	if len(delivered) != len(appended) || len(appended) < 20 {
 		t.Errorf("%d events appended, %d delivered", len(appended), len(delivered))
 	}
-	var longest time.Duration
+	var all []time.Duration
 	for version, at := range appended {
-		longest = max(longest, delivered[version].Sub(at))
+		all = append(all, delivered[version].Sub(at))
 	}
-	return longest
+	slices.Sort(all)
+	return all[len(all)-1], all[len(all)*9/10]
 }
 
 func TestForeignTransactionDelaysNothing(t *testing.T) {
@@ -229,7 +231,7 @@ func TestForeignTransactionDelaysNothing(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	control := lags(t, log, sub, streamT, time.Second)
+	control, _ := lags(t, log, sub, streamT, time.Second)
 
 	conn, err := pgx.Connect(t.Context(), pgtest.Server(t).DSN(log.Options.Schema))
 	if err != nil {
@@ -240,11 +242,12 @@ func TestForeignTransactionDelaysNothing(t *testing.T) {
 		if _, err := tx.Exec(t.Context(), "SELECT pg_current_xact_id()"); err != nil {
 			return err
 		}
-		lag := lags(t, log, sub, streamS, 3*time.Second)
-		t.Logf("longest lag %v, without the foreign transaction %v", lag, control)
-		// A reader that waits lags 3 s; what a busy machine does to anybody is no fault.
-		if limit := 1500 * time.Millisecond; lag > limit {
-			t.Errorf("longest lag %v beside a foreign transaction, %v without; want at most %v", lag, control, limit)
+		lag, most := lags(t, log, sub, streamS, 3*time.Second)
+		t.Logf("longest lag %v, of 90 %% of the events %v; without the foreign transaction %v", lag, most, control)
+		// A reader that waits lags up to 3 s, and more than 300 ms for nine events in
+		// ten. What a busy machine does to anybody for a moment is no fault.
+		if most > 100*time.Millisecond || lag > 1500*time.Millisecond {
+			t.Errorf("longest lag %v beside a foreign transaction, of 90 %% of the events %v; %v without", lag, most, control)
 		}
 		// The transaction does hold back a reader that waits for it.
 		settled, err := subscribe.New(log.Store, "settled", subscribe.Options{Horizon: es.Settled})

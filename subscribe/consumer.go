@@ -67,35 +67,8 @@ const maxSegments = 256
 // withDefaults returns the consumer with its defaults in place, or an error that
 // names all its faults.
 func (c Consumer) withDefaults() (Consumer, error) {
-	var faults []error
-	fault := func(bad bool, format string, args ...any) {
-		if bad {
-			faults = append(faults, fmt.Errorf(format, args...))
-		}
-	}
-	fault(c.Name == "", "the Name is empty")
-	fault(strings.Contains(c.Name, "@"), "the Name contains '@', which is for the names of generations and segments")
-	fault(len(c.Name) > 200, "the Name is longer than 200 bytes")
-	fault(c.Delivery.run == nil, "there is no Delivery; use AtLeastOnce or Transactional")
-	if c.Delivery.fault != nil {
-		faults = append(faults, c.Delivery.fault)
-	}
-	fault(c.Filter.Segments != 0 || c.Filter.Segment != 0, "Filter.Segments is set by the runner; use Segments")
-	fault(c.Segments < 0 || c.Segments > maxSegments, "Segments is %d, want 1 to %d", c.Segments, maxSegments)
-	fault(c.OnFailure != Stop && c.OnFailure != Park, "unknown OnFailure %d", c.OnFailure)
-	fault(c.Attempts < 0, "Attempts is negative: %d", c.Attempts)
-	for name, d := range map[string]time.Duration{"RetryDelay": c.RetryDelay, "HandleTimeout": c.HandleTimeout, "SaveInterval": c.SaveInterval} {
-		fault(d < 0 || d > 0 && d < time.Millisecond, "%s is %v, below 1 ms", name, d)
-	}
-	knowsAll := c.Delivery.names == nil
-	fault(c.SkipUnknown && knowsAll, "SkipUnknown is set, but one of the handlers takes all events")
-	fault(c.SkipUnknown && !knowsAll && len(c.skipTo()) == 0, "Filter.Types names no event that the handlers know")
-	fault(!knowsAll && !c.SkipUnknown && len(c.Filter.Categories) == 0 && len(c.Filter.Types) == 0 && c.Filter.Stream == (es.StreamID{}),
-		"the Filter selects all categories, but the handlers know some events only; name the Categories, or set SkipUnknown")
 	feed, err := c.feedOptions(0, 1).WithDefaults()
-	if err != nil {
-		faults = append(faults, err)
-	}
+	faults := append(append(c.faults(), c.filterFaults()...), err, c.Delivery.fault)
 	if err := errors.Join(faults...); err != nil {
 		return c, fmt.Errorf("consumer %q: %w", c.Name, err)
 	}
@@ -104,6 +77,42 @@ func (c Consumer) withDefaults() (Consumer, error) {
 	c.SaveInterval = cmp.Or(c.SaveInterval, time.Second)
 	c.BatchEvents, c.BatchBytes = feed.MaxEvents, feed.MaxBytes
 	return c, nil
+}
+
+// faults collects what is wrong.
+type faults []error
+
+func (f *faults) add(wrong bool, format string, args ...any) {
+	if wrong {
+		*f = append(*f, fmt.Errorf(format, args...))
+	}
+}
+
+func (c Consumer) faults() faults {
+	var f faults
+	f.add(c.Name == "", "the Name is empty")
+	f.add(strings.Contains(c.Name, "@"), "the Name contains '@', which is for the names of generations and segments")
+	f.add(len(c.Name) > 200, "the Name is longer than 200 bytes")
+	f.add(c.Delivery.run == nil, "there is no Delivery; use AtLeastOnce or Transactional")
+	f.add(c.Segments < 0 || c.Segments > maxSegments, "Segments is %d, want 1 to %d", c.Segments, maxSegments)
+	f.add(c.OnFailure != Stop && c.OnFailure != Park, "unknown OnFailure %d", c.OnFailure)
+	f.add(c.Attempts < 0, "Attempts is negative: %d", c.Attempts)
+	for name, d := range map[string]time.Duration{"RetryDelay": c.RetryDelay, "HandleTimeout": c.HandleTimeout, "SaveInterval": c.SaveInterval} {
+		f.add(d < 0 || d > 0 && d < time.Millisecond, "%s is %v, below 1 ms", name, d)
+	}
+	return f
+}
+
+func (c Consumer) filterFaults() faults {
+	var f faults
+	knowsAll := c.Delivery.names == nil
+	everything := len(c.Filter.Categories) == 0 && len(c.Filter.Types) == 0 && c.Filter.Stream == (es.StreamID{})
+	f.add(c.Filter.Segments != 0 || c.Filter.Segment != 0, "Filter.Segments is set by the runner; use Segments")
+	f.add(c.SkipUnknown && knowsAll, "SkipUnknown is set, but one of the handlers takes all events")
+	f.add(c.SkipUnknown && !knowsAll && len(c.skipTo()) == 0, "Filter.Types names no event that the handlers know")
+	f.add(!knowsAll && !c.SkipUnknown && everything,
+		"the Filter selects all categories, but the handlers know some events only; name the Categories, or set SkipUnknown")
+	return f
 }
 
 // feedOptions are those of one of so many segments.

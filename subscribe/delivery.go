@@ -27,6 +27,8 @@ type Delivery struct {
 type work struct {
 	events []es.Recorded
 	limits limits
+	// began is called when the handlers have what they need.
+	began func()
 	// progress is what is to be stored when the first n of them are dealt with.
 	progress func(n int) es.Progress
 }
@@ -60,6 +62,7 @@ func AtLeastOnce(handlers ...Handler[None]) Delivery {
 	all, fault := merge(handlers)
 	d := Delivery{names: all.names, fault: fault}
 	d.run = func(ctx context.Context, store RunnerStore, w work) (int, error) {
+		w.began()
 		n, err := all.handle(ctx, None{}, w.events, w.limits)
 		failed := handlerFailed(n, err)
 		if n == 0 && failed != nil {
@@ -94,6 +97,7 @@ func Transactional[T any](in es.Transactor[T], handlers ...Handler[T]) Delivery 
 	d.run = func(ctx context.Context, _ RunnerStore, w work) (int, error) {
 		w.limits.until = time.Time{} // a transaction is whole
 		err := in.Deliver(ctx, func(tx T) error {
+			w.began()
 			n, err := all.handle(ctx, tx, w.events, w.limits)
 			return handlerFailed(n, err)
 		}, w.progress(len(w.events)))

@@ -31,6 +31,8 @@ type reader struct {
 	wake chan struct{}
 	// lookAgain tells that parked events may have been asked for.
 	lookAgain atomic.Bool
+	// waits tells that there are parked events, which may be asked for.
+	waits atomic.Bool
 	// caughtUp tells that the reader has once found nothing.
 	caughtUp atomic.Bool
 	// resting is where the reader waits for news, nil while it works.
@@ -38,7 +40,7 @@ type reader struct {
 
 	revision int64         // of the stored progress
 	next     es.Checkpoint // behind what is dealt with
-	unsaved  time.Time     // since when next is ahead of what is stored, zero if it is not
+	saveBy   time.Time     // when next is to be stored, zero if it is
 	parked   map[es.StreamID]bool
 	reasons  map[int64]es.Failure // of events that are to be parked
 	failures int                  // of the store, in a row
@@ -67,6 +69,8 @@ func (r *reader) run(ctx context.Context) error {
 			continue
 		case errors.Is(err, es.ErrStaleCheckpoint):
 			return err
+		case isFinal(err) && r.overtaken(ctx):
+			return &es.StaleCheckpointError{Subscription: r.subscription, Revision: r.revision}
 		case isFinal(err):
 			r.recordFailure(ctx, err)
 			return err
@@ -90,6 +94,15 @@ func isFinal(err error) bool {
 		}
 	}
 	return false
+}
+
+// overtaken tells that another process works on this by now. Then a failure may come
+// from what that one has written, and is no reason to stop.
+func (r *reader) overtaken(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	_, revision, err := r.runner.store.LoadCheckpoint(ctx, r.subscription)
+	return err == nil && revision != r.revision
 }
 
 func (r *reader) recordFailure(ctx context.Context, err error) {
@@ -125,13 +138,15 @@ func (r *reader) work(ctx context.Context) error {
 }
 
 func (r *reader) claim(ctx context.Context) (err error) {
-	if r.next, r.revision, err = r.runner.store.ClaimCheckpoint(ctx, r.subscription, r.runner.opts.Holder); err != nil {
+	stop := waiting(ctx, r.log, "claim")
+	r.next, r.revision, err = r.runner.store.ClaimCheckpoint(ctx, r.subscription, r.runner.opts.Holder)
+	if stop(); err != nil {
 		return err
 	}
 	if err := r.stillWanted(ctx); err != nil {
 		return err
 	}
-	r.unsaved, r.reasons = time.Time{}, map[int64]es.Failure{}
+	r.saveBy, r.reasons = time.Time{}, map[int64]es.Failure{}
 	r.lookAgain.Store(true)
 	if r.building.Load() && r.next == "" {
 		err := r.consumer.Delivery.prepare(ctx, r.part.generation, r.progress())
@@ -194,7 +209,9 @@ func (r *reader) feed(ctx context.Context) (es.Batch, error) {
 	if t := r.runner.opts.Tracers.Poll; t != nil {
 		ctx, done = t.TracePoll(ctx, r.subscription)
 	}
+	stop := waiting(ctx, r.log, "feed")
 	b, err := r.ahead.read(ctx, r.next)
+	stop()
 	done(len(b.Events), err)
 	if violation, ok := errors.AsType[*es.OrderingViolationError](err); ok {
 		violation.Subscription = r.subscription
@@ -208,8 +225,8 @@ func (r *reader) rest(ctx context.Context) error {
 	r.resting.Store(&at)
 	defer r.resting.Store(nil)
 	var save <-chan time.Time
-	if !r.unsaved.IsZero() {
-		timer := time.NewTimer(time.Until(r.unsaved.Add(lazily)))
+	if !r.saveBy.IsZero() {
+		timer := time.NewTimer(time.Until(r.saveBy))
 		defer timer.Stop()
 		save = timer.C
 	}
@@ -217,7 +234,7 @@ func (r *reader) rest(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-r.wake:
-		if r.unsaved.IsZero() || time.Since(r.unsaved) < lazily {
+		if r.saveBy.IsZero() || time.Now().Before(r.saveBy) {
 			return nil
 		}
 	case <-save:
@@ -225,19 +242,21 @@ func (r *reader) rest(ctx context.Context) error {
 	return r.save(ctx, r.progress())
 }
 
-// passBy takes note of a batch without events. Its progress is worth storing if it
-// passed by some that others wait for, or by nothing at all in a generation that is
-// being built, which shows by its progress that it has come as far as the live one.
+// passBy takes note of a batch without events, whose progress is worth storing, too,
+// if it passed by some that others may wait for, or by nothing at all in a generation
+// that is being built, which shows by its progress that it has come as far as the live
+// one.
 func (r *reader) passBy(b es.Batch) {
-	if r.unsaved.IsZero() && (b.Moved || r.building.Load() && b.Next != r.next) {
-		r.unsaved = time.Now()
+	if r.saveBy.IsZero() && (b.Moved || r.building.Load() && b.Next != r.next) {
+		r.saveBy = time.Now().Add(lazily)
 	}
 }
 
 // save stores progress outside of a handler's transaction.
 func (r *reader) save(ctx context.Context, p es.Progress) error {
-	start := time.Now()
+	start, stop := time.Now(), waiting(ctx, r.log, "save progress")
 	err := r.runner.store.SaveProgress(ctx, p)
+	stop()
 	r.saved(ctx, start, err)
 	return err
 }
@@ -249,7 +268,7 @@ func (r *reader) saved(ctx context.Context, start time.Time, err error) {
 	}
 	if err == nil {
 		r.revision++
-		r.unsaved = time.Time{}
+		r.saveBy = time.Time{}
 		r.runner.moved.announce()
 	}
 }

@@ -12,8 +12,9 @@ const redrivePage = 100
 
 // redrive looks at what is parked, and delivers the streams that were asked for.
 func (r *reader) redrive(ctx context.Context) error {
+	stop := waiting(ctx, r.log, "parked")
 	all, err := r.runner.store.Parked(ctx, r.subscription)
-	if err != nil {
+	if stop(); err != nil {
 		return err
 	}
 	r.parked = map[es.StreamID]bool{}
@@ -29,6 +30,7 @@ func (r *reader) redrive(ctx context.Context) error {
 			return err
 		}
 	}
+	r.waits.Store(len(r.parked) > 0)
 	return nil
 }
 

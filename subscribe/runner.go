@@ -130,18 +130,22 @@ func (r *Runner) consumer(name string) (Consumer, error) {
 func (r *Runner) Run(ctx context.Context) error {
 	w := newWorks(r)
 	defer r.store.OnAppend(w.pokeAll)()
+	defer w.awaitAll()
 	for failures := 0; ; {
-		worked, err := w.run(ctx)
+		opened, err := w.run(ctx)
 		if ctx.Err() != nil {
 			return nil
 		}
 		if err := w.allStopped(); err != nil {
 			return err
 		}
-		if failures++; worked {
+		failures++
+		if opened {
 			failures = 1
+			r.opts.Logger.WarnContext(ctx, "the session is lost, opening another", "error", err)
+		} else {
+			r.opts.Logger.WarnContext(ctx, "no session can be opened, trying again", "error", err, "failures", failures)
 		}
-		r.opts.Logger.WarnContext(ctx, "the session is lost, opening another", "error", err, "failures", failures)
 		if !sleep(ctx, backoff(50*time.Millisecond, 5*time.Second, failures)) {
 			return nil
 		}

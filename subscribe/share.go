@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"time"
 )
 
 // patience is for how many rechecks a part may stay without a reader before a process
@@ -59,7 +60,7 @@ func (w *works) divide(ctx context.Context) error {
 func (w *works) makeRoom(consumer string) {
 	mine := w.readersOf(consumer)
 	for _, name := range mine[min(w.shares[consumer].fair(), len(mine)):] {
-		w.running[name].cancel()
+		w.running[name].end()
 	}
 }
 
@@ -78,8 +79,10 @@ func (w *works) readersOf(consumer string) []string {
 // missing returns what nobody here works on, by consumer.
 func (w *works) missing() map[string][]string {
 	all := map[string][]string{}
+	now := time.Now()
+	maps.DeleteFunc(w.paused, func(_ string, until time.Time) bool { return now.After(until) })
 	for _, name := range slices.Sorted(maps.Keys(w.wanted)) {
-		if w.running[name] == nil && w.stopped[name] == nil {
+		if _, paused := w.paused[name]; !paused && w.running[name] == nil && w.stopped[name] == nil {
 			consumer := w.wanted[name].consumer.Name
 			all[consumer] = append(all[consumer], name)
 		}

@@ -49,7 +49,7 @@ func (r *Runner) status(ctx context.Context, c Consumer) (ConsumerStatus, error)
 	if s.Generations, err = r.store.Generations(ctx, c.Name, c.Segments); err != nil {
 		return s, err
 	}
-	all := parts(s.Live, s.Generations.Segments)
+	all := parts(s.Live, s.Segments)
 	if s.Building > 0 {
 		all = append(all, parts(s.Building, s.BuildingSegments)...)
 	}

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -290,8 +291,8 @@ func rebuildUnderLoad[T any](t *testing.T, m *model[T]) {
 	want := map[string]int{}
 	for s := range 5 {
 		for n := range 20 {
-			write(t, m.log, fmt.Sprint(s), n)
-			want[fmt.Sprint(s)]++
+			write(t, m.log, strconv.Itoa(s), n)
+			want[strconv.Itoa(s)]++
 		}
 	}
 	r := newRunner(t, m.store, c)
@@ -308,7 +309,7 @@ func rebuildUnderLoad[T any](t *testing.T, m *model[T]) {
 		if n > 5000 {
 			t.Fatal("the new generation does not take over")
 		}
-		key := fmt.Sprint(n % 5)
+		key := strconv.Itoa(n % 5)
 		write(t, m.log, key, n)
 		want[key]++
 		rows, err := m.rows(t.Context(), generation(int(live.Load())))

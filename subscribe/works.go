@@ -17,9 +17,6 @@ const (
 	// firstTick is how soon after an event the log is looked at for more; the pause
 	// doubles up to PollInterval.
 	firstTick = 50 * time.Millisecond
-	// grace is how long the end of a session waits for handlers before it gives the
-	// leases of the others back.
-	grace = time.Second
 )
 
 // works is what a Run has going.
@@ -30,7 +27,9 @@ type works struct {
 	// of those that cannot go on.
 	wanted  map[string]want
 	stopped map[string]error
-	shares  map[string]share // by consumer, of those in several parts
+	// paused holds until when to leave a part to whoever has overtaken.
+	paused map[string]time.Time
+	shares map[string]share // by consumer, of those in several parts
 	// takingOver holds the consumers whose generation is about to change, with a
 	// token each.
 	takingOver sync.Map
@@ -50,16 +49,8 @@ type want struct {
 	building bool
 }
 
-// running is a reader at work.
-type running struct {
-	*reader
-	cancel context.CancelFunc
-	done   chan struct{} // closed behind err
-	err    error
-}
-
 func newWorks(r *Runner) *works {
-	return &works{Runner: r, stopped: map[string]error{}, shares: map[string]share{}, running: map[string]*running{}}
+	return &works{Runner: r, stopped: map[string]error{}, paused: map[string]time.Time{}, shares: map[string]share{}, running: map[string]*running{}}
 }
 
 // pokeAll wakes all readers.
@@ -88,10 +79,12 @@ func (w *works) run(ctx context.Context) (opened bool, err error) {
 	if err := w.plan(ctx); err != nil {
 		return false, err
 	}
-	if w.session, err = w.store.OpenSession(ctx, es.SessionOptions{TTL: w.opts.LeaseTTL}); err != nil {
+	opening, cancel := context.WithTimeout(ctx, w.opts.LeaseTTL)
+	defer cancel()
+	if w.session, err = w.store.OpenSession(opening, es.SessionOptions{TTL: w.opts.LeaseTTL}); err != nil {
 		return false, err
 	}
-	defer w.end(context.WithoutCancel(ctx))
+	defer w.end(ctx)
 	w.nextDivide, w.nextAcquire, w.nextTick, w.tick = time.Time{}, time.Time{}, time.Time{}, firstTick
 	w.nextRenew = time.Now().Add(w.opts.LeaseTTL / 3)
 	for ctx.Err() == nil && w.allStopped() == nil {
@@ -163,27 +156,28 @@ func (w *works) await(ctx context.Context) error {
 
 // replan looks at the generations again. What cannot be read now stays as it was.
 func (w *works) replan(ctx context.Context) error {
-	asking, cancel := w.asking(ctx)
+	asking, cancel := context.WithTimeout(ctx, w.opts.LeaseTTL/3) // not by the session, so it may end with ctx
 	defer cancel()
-	if err := w.plan(asking); err != nil {
+	if err := w.plan(asking); err != nil && ctx.Err() == nil {
 		w.opts.Logger.WarnContext(ctx, "the generations cannot be read; are all connections of the pool in use?", "error", err)
 		return nil
 	}
 	for name, r := range w.running {
 		want, ok := w.wanted[name]
 		if !ok {
-			r.cancel() // its generation has been replaced
-			continue
+			r.end() // its generation has been replaced
 		}
-		r.building.Store(want.building)
-		r.lookAgain.Store(true)
-		r.poke()
+		if r.building.Swap(want.building) != want.building || r.waits.Load() {
+			r.lookAgain.Store(true)
+			r.poke()
+		}
 	}
 	return nil
 }
 
 // plan says what is to be worked on.
 func (w *works) plan(ctx context.Context) error {
+	defer waiting(ctx, w.opts.Logger, "generations")()
 	wanted := map[string]want{}
 	for _, c := range w.consumers {
 		g, err := w.store.Generations(ctx, c.Name, c.Segments)
@@ -233,68 +227,6 @@ func (w *works) acquire(ctx context.Context) error {
 	return nil
 }
 
-// start sets a reader to work, whose lease is held.
-func (w *works) start(ctx context.Context, name string) {
-	want := w.wanted[name]
-	ctx, cancel := context.WithCancel(ctx)
-	r := &running{cancel: cancel, done: make(chan struct{}), reader: &reader{
-		runner: w.Runner, consumer: want.consumer, part: want.part, subscription: name,
-		log: w.opts.Logger.With("subscription", name), wake: make(chan struct{}, 1),
-		ahead: ahead{feed: w.store, opts: want.consumer.feedOptions(want.part.segment, want.part.segments)},
-	}}
-	r.building.Store(want.building)
-	r.log.InfoContext(ctx, "began", "holder", w.opts.Holder)
-	if t := w.opts.Tracers.Lease; t != nil {
-		t.TraceLease(ctx, name, true)
-	}
-	w.mu.Lock()
-	w.running[name] = r
-	w.mu.Unlock()
-	go func() {
-		defer close(r.done)
-		r.err = r.reader.run(ctx)
-	}()
-}
-
-// reap gives back the leases of the readers that have ended.
-func (w *works) reap(ctx context.Context) error {
-	var ended []string
-	for name, r := range w.running {
-		select {
-		case <-r.done:
-			ended = append(ended, name)
-			w.forget(ctx, name, r)
-		default:
-		}
-	}
-	if len(ended) == 0 {
-		return nil
-	}
-	ctx, cancel := w.asking(ctx)
-	defer cancel()
-	return w.session.Release(ctx, ended)
-}
-
-// forget takes note of a reader that has ended.
-func (w *works) forget(ctx context.Context, name string, r *running) {
-	r.cancel()
-	switch {
-	case errors.Is(r.err, es.ErrStaleCheckpoint):
-		r.log.WarnContext(ctx, "overtaken: somebody else has stored progress under this name", "error", r.err)
-		// Not at once, and not before it is known whether the generation is wanted.
-		w.nextPlan, w.nextAcquire = time.Time{}, time.Now().Add(w.opts.Recheck)
-	case r.err != nil:
-		w.stopped[name] = r.err
-	}
-	r.log.InfoContext(ctx, "ended")
-	if t := w.opts.Tracers.Lease; t != nil {
-		t.TraceLease(ctx, name, false)
-	}
-	w.mu.Lock()
-	delete(w.running, name)
-	w.mu.Unlock()
-}
-
 // renew makes the session heard of, and ends the readers whose leases are lost.
 func (w *works) renew(ctx context.Context) error {
 	asking, cancel := w.asking(ctx)
@@ -304,9 +236,9 @@ func (w *works) renew(ctx context.Context) error {
 		return err
 	}
 	for name, r := range w.running {
-		if !slices.Contains(held, name) {
+		if !r.ending && !slices.Contains(held, name) {
 			r.log.WarnContext(ctx, "the lease is lost")
-			r.cancel()
+			r.end()
 		}
 	}
 	return nil
@@ -341,35 +273,4 @@ func (w *works) look(ctx context.Context) error {
 	}
 	w.takeOverWhatIsReady(ctx)
 	return nil
-}
-
-// end ends all readers and gives their leases back, those of a handler that does not
-// mind its context as soon as it has ended.
-func (w *works) end(ctx context.Context) {
-	for _, r := range w.running {
-		r.cancel()
-	}
-	patience := time.NewTimer(grace)
-	defer patience.Stop()
-	for _, r := range w.running {
-		select {
-		case <-r.done:
-		case <-patience.C:
-			patience.Reset(0)
-		}
-	}
-	if err := w.reap(ctx); err != nil {
-		w.opts.Logger.DebugContext(ctx, "leases were not given back one by one", "error", err)
-	}
-	for name, r := range w.running {
-		r.log.WarnContext(ctx, "waiting for a handler that does not mind the end of its context")
-		<-r.done
-		w.forget(ctx, name, r)
-	}
-	w.background.Wait()
-	ctx, cancel := context.WithTimeout(ctx, grace)
-	defer cancel()
-	if err := w.session.Close(ctx); err != nil {
-		w.opts.Logger.DebugContext(ctx, "the session did not close in good order", "error", err)
-	}
 }

@@ -38,8 +38,11 @@ func (s *session) LoadCheckpoint(ctx context.Context, subscription string) (es.C
 func (s *Store) ClaimCheckpoint(ctx context.Context, subscription, holder string) (es.Checkpoint, int64, error) {
 	var text *string
 	var revision int64
-	err := s.within(ctx, func(tx pgx.Tx) error {
+	err := s.within(ctx, begin, func(tx pgx.Tx) error {
 		if err := s.limitLocks(ctx, tx, claimPatience); err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, s.sql.endDeliveries, s.deliveryLock(subscription)); err != nil {
 			return err
 		}
 		return tx.QueryRow(ctx, s.sql.claimCheckpoint, subscription, clean(holder)).Scan(&text, &revision)

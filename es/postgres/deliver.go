@@ -2,6 +2,8 @@ package postgres
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"strconv"
@@ -15,22 +17,31 @@ import (
 
 var _ es.Transactor[pgx.Tx] = (*Store)(nil)
 
-// idleInTransaction is how long a transaction of [Store.Deliver] may stand still: a
+// idleInTransaction is how long a transaction of the store's own may stand still: a
 // process that is frozen in the middle of one must not hold its locks for ever.
 const idleInTransaction = time.Minute
 
-var beginDelivery = pgx.TxOptions{BeginQuery: "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL idle_in_transaction_session_timeout = " +
-	strconv.FormatInt(idleInTransaction.Milliseconds(), 10)}
+var begin = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL idle_in_transaction_session_timeout = " +
+	strconv.FormatInt(idleInTransaction.Milliseconds(), 10)
+
+// deliveryLock is the advisory lock that transactions hold in which events of a
+// subscription are delivered, together with others. It makes nobody wait; whoever
+// takes the subscription over finds by it what is still under way.
+func (s *session) deliveryLock(subscription string) int64 {
+	sum := sha256.Sum256([]byte(s.opts.Schema + "\x00delivery\x00" + subscription))
+	return int64(binary.BigEndian.Uint64(sum[:]))
+}
 
 // Deliver implements [es.Transactor]. f must neither commit the transaction nor roll
-// it back. The isolation level is READ COMMITTED, and the server ends the transaction
-// when f does nothing in it for a minute.
+// it back. The isolation level is READ COMMITTED. The server ends the transaction when f
+// does nothing in it for a minute, or when another reader claims the subscription.
 //
 // f may append to the log through [Store.Join]. Readers hear of such events at their
 // next poll, or at once if the caller calls [Store.Wake] after Deliver.
 func (s *Store) Deliver(ctx context.Context, f func(tx pgx.Tx) error, p es.Progress) error {
 	handled := false
-	err := s.within(ctx, func(tx pgx.Tx) error {
+	lock := "; SELECT pg_advisory_xact_lock_shared(" + strconv.FormatInt(s.deliveryLock(p.Subscription), 10) + ")"
+	err := s.within(ctx, begin+lock, func(tx pgx.Tx) error {
 		if err := f(tx); err != nil {
 			return handlerError(tx, err)
 		}
@@ -56,9 +67,10 @@ func handlerError(tx pgx.Tx, err error) error {
 	return err
 }
 
-// within runs f in a transaction and commits it. An error of f is returned as it is.
-func (s *Store) within(ctx context.Context, f func(tx pgx.Tx) error) error {
-	tx, err := s.pool.BeginTx(ctx, beginDelivery)
+// within runs f in a transaction that begins so, and commits it. An error of f is
+// returned as it is.
+func (s *Store) within(ctx context.Context, begin string, f func(tx pgx.Tx) error) error {
+	tx, err := s.pool.BeginTx(ctx, pgx.TxOptions{BeginQuery: begin})
 	if err != nil {
 		return fmt.Errorf("begin: %w", err)
 	}

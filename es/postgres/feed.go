@@ -54,9 +54,9 @@ func (s *Store) feed(ctx context.Context, behind es.Checkpoint, opts es.FeedOpti
 	if !more {
 		next = next.Close()
 	}
-	b := es.Batch{
-		Events: events, Next: next.Checkpoint(), More: more,
-		Moved: len(events) > 0 || next.From.LastPosition != c.From.LastPosition || next.From.Epoch != c.From.Epoch,
+	b := es.Batch{Events: events, Next: next.Checkpoint(), More: more}
+	if b.Moved, err = r.moved(ctx, c, next, epochs, len(events), opts.Filter); err != nil {
+		return es.Batch{}, err
 	}
 	if len(events) > 0 {
 		b.Prefix = func(n int) es.Checkpoint {
@@ -67,6 +67,20 @@ func (s *Store) feed(ctx context.Context, behind es.Checkpoint, opts es.FeedOpti
 		}
 	}
 	return b, nil
+}
+
+// moved reports whether there are events between two cursors, delivered or not. What a
+// filter skips at or below the position of the first one is looked for: that others
+// have ended meanwhile does not say that they have appended.
+func (r *feedReader) moved(ctx context.Context, c, next window.Cursor, epochs window.Epochs, events int, filter es.Filter) (bool, error) {
+	if events > 0 || next.From.LastPosition != c.From.LastPosition || next.From.Epoch != c.From.Epoch {
+		return true, nil
+	}
+	w := c.Window(epochs)
+	if w.Stragglers().Empty() || filter.All() {
+		return false, nil
+	}
+	return r.holds(ctx, r.conn, w)
 }
 
 // feedReader reads one batch on one connection.

@@ -50,7 +50,7 @@ func (s *Store) BeginRebuild(ctx context.Context, name string, segments int, kee
 // CancelRebuild implements [es.GenerationStore]. It waits for the segments' deliveries
 // under way, and gives es.ErrBusy when that takes long.
 func (s *Store) CancelRebuild(ctx context.Context, t es.TakeOver) error {
-	err := s.within(ctx, func(tx pgx.Tx) error {
+	err := s.within(ctx, begin, func(tx pgx.Tx) error {
 		if err := s.limitLocks(ctx, tx, takeOverPatience); err != nil {
 			return err
 		}

@@ -241,3 +241,56 @@ func TestMoved(t *testing.T) {
 	feed(es.FeedOptions{Filter: es.Filter{Types: []string{"another"}}}, 0, true)
 	feed(es.FeedOptions{}, 0, false)
 }
+
+// A straggler that the filter skips moves the feed as well: others may wait for it.
+// Transactions that have ended without appending do not.
+func TestSkippedStragglersMoveTheFeed(t *testing.T) {
+	t.Parallel()
+	log := backends.NewPostgres(t)
+	opts := es.FeedOptions{Filter: es.Filter{Categories: []string{"another"}}}
+	late, err := log.Pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer late.Rollback(t.Context()) //nolint:errcheck // without effect after the commit
+	appended, err := log.Store.Join(late).Append(t.Context(), streamA, es.NoStream, noted())
+	if err != nil {
+		t.Fatal(err)
+	}
+	idle, err := log.Pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer idle.Rollback(t.Context()) //nolint:errcheck // twice is fine
+	if _, err := idle.Exec(t.Context(), "SELECT pg_current_xact_id()"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := log.Store.Append(t.Context(), streamB, es.NoStream, noted()); err != nil {
+		t.Fatal(err)
+	}
+	var at es.Checkpoint
+	poll := func(moved bool) {
+		t.Helper()
+		b, err := log.Store.Feed(t.Context(), at, opts)
+		if err != nil || len(b.Events) > 0 || b.Moved != moved {
+			t.Errorf("%d events, moved %v, %v; want moved %v", len(b.Events), b.Moved, err, moved)
+		}
+		at = b.Next
+	}
+	poll(true) // over what B has
+	if err := idle.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	poll(false)
+	if err := late.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	poll(true)
+	poll(false)
+	if err := log.Store.SaveProgress(t.Context(), es.Progress{Subscription: "s", Checkpoint: at}); err != nil {
+		t.Fatal(err)
+	}
+	if done, err := log.Store.Delivered(t.Context(), appended.Position, []string{"s"}); !done || err != nil {
+		t.Errorf("behind the checkpoint: %v, %v", done, err)
+	}
+}

@@ -42,7 +42,7 @@ func (p Pipeline) Deliver(ctx context.Context, f func(batch *pgx.Batch) error, p
 	reads := slices.ContainsFunc(batch.QueuedQueries, func(q *pgx.QueuedQuery) bool { return q.Fn != nil })
 	batch.Queue(p.store.sql.saveProgress, args...)
 	if reads {
-		return p.store.within(ctx, func(tx pgx.Tx) error {
+		return p.store.within(ctx, begin, func(tx pgx.Tx) error {
 			err := batchError(progress, tx.SendBatch(ctx, batch).Close(), statementError)
 			switch {
 			case err == nil || isAnswer(err) || errors.Is(err, es.ErrBusy):

@@ -349,3 +349,46 @@ func TestParkAndUnpark(t *testing.T) {
 	}
 	parked()
 }
+
+// A transaction of an overtaken reader that stands still keeps nobody waiting: what it
+// has locked is free when its subscription has been claimed.
+func TestClaimEndsTheDeliveryOfWhoeverIsOvertaken(t *testing.T) {
+	t.Parallel()
+	log := backends.NewPostgres(t)
+	exec(t, log, "CREATE TABLE "+log.Table("rows")+" (n int PRIMARY KEY)")
+	insert := func(tx pgx.Tx) error {
+		_, err := tx.Exec(t.Context(), "INSERT INTO "+log.Table("rows")+" VALUES (1) ON CONFLICT DO NOTHING")
+		return err
+	}
+	claim := func(name string) int64 {
+		t.Helper()
+		_, revision, err := log.Store.ClaimCheckpoint(t.Context(), name, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return revision
+	}
+	frozen, thaw, ended := make(chan struct{}), make(chan struct{}), make(chan error, 1)
+	revision := claim("s")
+	go func() {
+		ended <- log.Store.Deliver(context.WithoutCancel(t.Context()), func(tx pgx.Tx) error {
+			if err := insert(tx); err != nil {
+				return err
+			}
+			close(frozen)
+			<-thaw
+			return insert(tx)
+		}, es.Progress{Subscription: "s", Revision: revision})
+	}()
+	<-frozen
+	claim("another") // does nothing to it
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if err := log.Store.Deliver(ctx, insert, es.Progress{Subscription: "s", Revision: claim("s")}); err != nil {
+		t.Errorf("whoever has taken over: %v", err)
+	}
+	close(thaw)
+	if err := <-ended; !errors.Is(err, es.ErrInterrupted) {
+		t.Errorf("whoever was overtaken: %v, want ErrInterrupted", err)
+	}
+}

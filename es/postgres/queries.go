@@ -19,7 +19,7 @@ type queries struct {
 	newIncarnation, sequenceBehind                           string
 	pins, newestXID, lockLog, openEpoch                      string
 	loadCheckpoint, claimCheckpoint, saveProgress            string
-	fence, lockSubscriptions, loadCheckpoints                string
+	endDeliveries, fence, lockSubscriptions, loadCheckpoints string
 	forgetSubscriptions, lockTimeout, lockTimeoutDefault     string
 	readers, recordFailure, lag, readerOf                    string
 	parked, discarded, readParked, requestRedrive, discard   string
@@ -73,6 +73,7 @@ func newQueries(schema string) queries {
 	q.newIncarnation, q.sequenceBehind = one("new_incarnation"), one("sequence_behind")
 	q.pins, q.newestXID, q.lockLog, q.openEpoch = one("pins"), one("newest_xid"), one("lock_log"), one("open_epoch")
 	q.loadCheckpoint, q.claimCheckpoint, q.saveProgress = one("load_checkpoint"), one("claim_checkpoint"), one("save_progress")
+	q.endDeliveries = one("end_deliveries")
 	q.fence, q.lockSubscriptions, q.loadCheckpoints = one("fence"), one("lock_subscriptions"), one("load_checkpoints")
 	q.forgetSubscriptions, q.lockTimeout, q.lockTimeoutDefault = one("forget_subscriptions"), one("lock_timeout"), one("lock_timeout_default")
 	q.readers, q.recordFailure, q.lag, q.readerOf = one("readers"), one("record_failure"), one("lag"), one("reader_of")

@@ -28,7 +28,7 @@ var errBehind = errors.New("not as far as the live generation")
 // Errors to branch on: es.ErrNotRebuilding, es.ErrBusy: nothing took effect;
 // es.ErrOutcomeUnknown.
 func (s *Store) TakeOver(ctx context.Context, t es.TakeOver, f func(tx pgx.Tx) error) (bool, error) {
-	err := s.within(ctx, func(tx pgx.Tx) error {
+	err := s.within(ctx, begin, func(tx pgx.Tx) error {
 		keep, err := s.standStill(ctx, tx, t)
 		if err != nil {
 			return takeOverError(t, err)
@@ -164,13 +164,18 @@ func (s *Store) nothingBetween(ctx context.Context, tx pgx.Tx, epochs window.Epo
 	if n.To != nil && n.To.Covers(n.Horizon, w.To) {
 		w.After = n.Position
 	}
+	holds, err := s.holds(ctx, tx, w)
+	return !holds, err
+}
+
+// holds reports whether a window holds any event.
+func (s *session) holds(ctx context.Context, db querier, w window.Window) (holds bool, err error) {
 	sql, args, err := s.windowSQL(w, es.FeedOptions{MaxEvents: 1})
 	if err != nil {
 		return false, err
 	}
-	holds := false
-	err = tx.QueryRow(ctx, windowIn(s.sql.windowHolds, sql), args...).Scan(&holds)
-	return !holds, err
+	err = db.QueryRow(ctx, windowIn(s.sql.windowHolds, sql), args...).Scan(&holds)
+	return holds, err
 }
 
 // replace makes the next generation the live one.

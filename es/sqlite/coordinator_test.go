@@ -19,6 +19,11 @@ func openSession(t *testing.T, s *sqlite.Store, ttl time.Duration) es.Session {
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { // within its bubble, if it is in one
+		if err := session.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
 	return session
 }
 
@@ -42,8 +47,8 @@ func TestLeaseLastsItsTTL(t *testing.T) {
 		"wait":    func(p es.Session) error { _, err := p.Wait(t.Context(), 0); return err },
 		"grown":   func(p es.Session) error { _, err := p.Grown(t.Context(), nil); return err },
 	} {
-		synctest.Test(t, func(t *testing.T) {
-			for given, ttl := range map[time.Duration]time.Duration{0: 15 * time.Second, time.Minute: time.Minute} {
+		for given, ttl := range map[time.Duration]time.Duration{0: 15 * time.Second, time.Minute: time.Minute} {
+			synctest.Test(t, func(t *testing.T) {
 				holder, other := openSession(t, s, given), openSession(t, s, time.Hour)
 				if !acquired(t, holder, "a") {
 					t.Fatal("not acquired")
@@ -68,13 +73,8 @@ func TestLeaseLastsItsTTL(t *testing.T) {
 				if !acquired(t, other, "a") {
 					t.Errorf("%s: kept after its TTL of %v", name, ttl)
 				}
-				for _, p := range []es.Session{holder, other} {
-					if err := p.Close(t.Context()); err != nil {
-						t.Error(err)
-					}
-				}
-			}
-		})
+			})
+		}
 	}
 }
 
@@ -90,11 +90,6 @@ func TestLeaseThatNobodyAsksForOutlivesItsTTL(t *testing.T) {
 		}
 		if acquired(t, other, "a") {
 			t.Error("acquired by another one although it was renewed")
-		}
-		for _, p := range []es.Session{holder, other} {
-			if err := p.Close(t.Context()); err != nil {
-				t.Error(err)
-			}
 		}
 	})
 }

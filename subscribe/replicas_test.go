@@ -1,0 +1,338 @@
+package subscribe_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	gocmp "github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/peatlog/peat/es"
+	"github.com/peatlog/peat/es/postgres"
+	"github.com/peatlog/peat/internal/backends"
+	"github.com/peatlog/peat/internal/pgtest"
+	"github.com/peatlog/peat/subscribe"
+)
+
+// process opens a log once more, on a pool of its own, as another process does. Its
+// connections have the name in their application_name, and "peat session" behind it.
+func process(t *testing.T, log *backends.Postgres, name string, conns int32) (*postgres.Store, *pgxpool.Pool) {
+	t.Helper()
+	pool := pgtest.NewPool(t, func(c *pgxpool.Config) {
+		c.MaxConns = conns
+		c.ConnConfig.RuntimeParams["application_name"] = name
+	})
+	store, err := postgres.Open(t.Context(), pool, log.Options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return store, pool
+}
+
+// unique returns a name for the processes of one test, to tell their connections from
+// those of tests beside it.
+func unique() string { return fmt.Sprintf("replica %08x", rand.Uint32()) }
+
+// kill ends up to n of the backends whose application_name is like a pattern.
+func kill(t *testing.T, log *backends.Postgres, like string, n int) (killed int) {
+	t.Helper()
+	const sql = `SELECT count(pg_terminate_backend(pid)) FROM
+    (SELECT pid FROM pg_stat_activity WHERE application_name LIKE $1 ORDER BY random() LIMIT $2) picked`
+	if err := log.Pool.QueryRow(t.Context(), sql, like, n).Scan(&killed); err != nil {
+		t.Fatal(err)
+	}
+	return killed
+}
+
+// journal is a log that can be searched.
+type journal struct {
+	t  *testing.T
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (j *journal) Write(p []byte) (int, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.b.Write(p)
+	return j.t.Output().Write(p)
+}
+
+// count tells how often the log says something.
+func (j *journal) count(text string) int {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return strings.Count(j.b.String(), text)
+}
+
+func (j *journal) has(text string) bool { return j.count(text) > 0 }
+
+// watched are the options of a quick runner whose log and leases the test looks at.
+type watched struct {
+	subscribe.RunnerOptions
+	journal *journal
+	leases
+}
+
+// leases is a tracer that counts how often work was begun and ended.
+type leases struct{ begun, ended atomic.Int64 }
+
+func (l *leases) TraceLease(_ context.Context, _ string, held bool) {
+	if held {
+		l.begun.Add(1)
+	} else {
+		l.ended.Add(1)
+	}
+}
+
+func watch(t *testing.T) *watched {
+	w := &watched{RunnerOptions: quick(t), journal: &journal{t: t}}
+	w.Logger = slog.New(slog.NewTextHandler(w.journal, nil))
+	w.Tracers.Lease = &w.leases
+	return w
+}
+
+func (w *watched) runner(t *testing.T, store subscribe.RunnerStore, consumers ...subscribe.Consumer) *subscribe.Runner {
+	t.Helper()
+	r, err := subscribe.NewRunner(store, w.RunnerOptions, consumers...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// tally is a read model that shows what was delivered twice or out of order: per stream
+// the number of events and the last version, and whether that ever went back, which a
+// trigger looks at.
+type tally struct {
+	log  *backends.Postgres
+	name string
+}
+
+func newTally(t *testing.T, log *backends.Postgres, name string) tally {
+	t.Helper()
+	y := tally{log, name}
+	sql := strings.NewReplacer("{table}", y.table(), "{backwards}", log.Table("backwards "+name), "{check}", log.Table("check "+name)).Replace(`
+CREATE TABLE {table} (stream text PRIMARY KEY, n bigint NOT NULL, version bigint NOT NULL);
+CREATE TABLE {backwards} (stream text, was bigint, became bigint);
+CREATE FUNCTION {check}() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF new.version <= old.version THEN
+        INSERT INTO {backwards} VALUES (new.stream, old.version, new.version);
+    END IF;
+    RETURN new;
+END $$;
+CREATE TRIGGER check_version AFTER UPDATE ON {table} FOR EACH ROW EXECUTE FUNCTION {check}()`)
+	if _, err := log.Pool.Exec(t.Context(), sql, pgx.QueryExecModeSimpleProtocol); err != nil {
+		t.Fatal(err)
+	}
+	return y
+}
+
+func (y tally) table() string { return y.log.Table("tally " + y.name) }
+
+// sql adds $2 events to stream $1, the last of which has version $3.
+func (y tally) sql() string {
+	return "INSERT INTO " + y.table() + " AS t (stream, n, version) VALUES ($1, $2, $3) " +
+		"ON CONFLICT (stream) DO UPDATE SET n = t.n + excluded.n, version = excluded.version"
+}
+
+func (y tally) each(ctx context.Context, tx pgx.Tx, e es.Envelope[note]) error {
+	_, err := tx.Exec(ctx, y.sql(), e.Stream.Key, 1, e.Version)
+	return err
+}
+
+func (y tally) queued(_ context.Context, b *pgx.Batch, e es.Envelope[note]) error {
+	b.Queue(y.sql(), e.Stream.Key, 1, e.Version)
+	return nil
+}
+
+func (y tally) whole(ctx context.Context, tx pgx.Tx, events []es.Envelope[note]) error {
+	batch := &pgx.Batch{}
+	for _, e := range events {
+		if err := y.queued(ctx, batch, e); err != nil {
+			return err
+		}
+	}
+	return tx.SendBatch(ctx, batch).Close()
+}
+
+// deliveries are the ways to keep a tally, in transactions of a store.
+func (y tally) deliveries(store *postgres.Store) map[string]subscribe.Delivery {
+	return map[string]subscribe.Delivery{
+		"each":     subscribe.Transactional(store, subscribe.EachIn(notes, y.each)),
+		"pipeline": subscribe.Transactional(store.Pipeline(), subscribe.EachIn(notes, y.queued)),
+		"batch":    subscribe.Transactional(store, subscribe.BatchIn(notes, y.whole)),
+	}
+}
+
+// counted is what a stream's row says.
+type counted struct{ Events, Version int64 }
+
+func (y tally) rows(t *testing.T, sql string) map[string]counted {
+	t.Helper()
+	rows, err := y.log.Pool.Query(t.Context(), sql)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := map[string]counted{}
+	var stream string
+	var c counted
+	if _, err := pgx.ForEachRow(rows, []any{&stream, &c.Events, &c.Version}, func() error { all[stream] = c; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// want waits until as much is counted as is in the log, and compares.
+func (y tally) want(t *testing.T, within time.Duration) {
+	t.Helper()
+	want := y.rows(t, "SELECT substr(stream_id, 6), version, version FROM "+y.log.Table("streams")+" WHERE category = 'note'")
+	total := func(all map[string]counted) (n int64) {
+		for _, c := range all {
+			n += c.Events
+		}
+		return n
+	}
+	var got map[string]counted
+	for deadline := time.Now().Add(within); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) { // a poll with a deadline
+		if got = y.rows(t, "SELECT stream, n, version FROM "+y.table()); total(got) >= total(want) {
+			break
+		}
+	}
+	if diff := gocmp.Diff(want, got); diff != "" {
+		t.Errorf("%s, after %d of %d events (-log +counted):\n%s", y.name, total(got), total(want), diff)
+	}
+	if back := y.rows(t, "SELECT stream, was, became FROM "+y.log.Table("backwards "+y.name)); len(back) > 0 {
+		t.Errorf("%s: versions went back: %v", y.name, back)
+	}
+}
+
+// replicas are runners of the same consumers, that a test is unkind to.
+type replicas struct {
+	log   *backends.Postgres
+	app   string
+	tally map[string]tally
+	seen  leases
+
+	all     []*replica
+	closing sync.WaitGroup
+	done    map[string]int // what was done to them
+}
+
+type replica struct {
+	pool *pgxpool.Pool
+	stop func()
+}
+
+// add starts one more replica in the place i.
+func (rs *replicas) add(t *testing.T, i int) {
+	t.Helper()
+	store, pool := process(t, rs.log, rs.app, 4)
+	segments := map[string]int{"each": 3, "pipeline": 2, "batch": 1}
+	var consumers []subscribe.Consumer
+	for name, y := range rs.tally {
+		c := consumer(name, y.deliveries(store)[name])
+		c.Segments, c.BatchEvents, c.Attempts = segments[name], 20, 1 // nothing that is done to them is the handler's fault
+		consumers = append(consumers, c)
+	}
+	opts := quick(t)
+	opts.Tracers.Lease = &rs.seen
+	r, err := subscribe.NewRunner(store, opts, consumers...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rs.all[i] = &replica{pool, start(t, r)}
+}
+
+// harm does something to one of them, or to connections of any.
+func (rs *replicas) harm(t *testing.T) {
+	t.Helper()
+	i := rand.IntN(len(rs.all))
+	r := rs.all[i]
+	what := []string{"backends", "sessions", "connections", "pool", "stop"}[rand.IntN(5)]
+	rs.done[what]++
+	switch what {
+	case "backends":
+		kill(t, rs.log, rs.app+"%", 3)
+	case "sessions":
+		kill(t, rs.log, rs.app+" peat session", 1)
+	case "connections":
+		r.pool.Reset()
+	case "pool":
+		rs.closing.Go(r.pool.Close)
+		rs.add(t, i) // while it still tries
+		r.stop()
+	case "stop":
+		r.stop()
+		rs.closing.Go(r.pool.Close)
+		rs.add(t, i)
+	}
+}
+
+// writers append to the same streams at a bearable pace, until stop is called.
+func writers(t *testing.T, log *backends.Postgres, n int) (stop func() int64) {
+	t.Helper()
+	var all sync.WaitGroup
+	var written atomic.Int64
+	over := make(chan struct{})
+	for w := range n {
+		all.Go(func() {
+			tick := time.NewTicker(20 * time.Millisecond)
+			defer tick.Stop()
+			for i := 0; ; i++ {
+				_, err := log.Store.Append(t.Context(), noteStream(strconv.Itoa(rand.IntN(20))), es.Any, noteOf(w), noteOf(i))
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				written.Add(2)
+				select {
+				case <-tick.C:
+				case <-over:
+					return
+				}
+			}
+		})
+	}
+	return sync.OnceValue(func() int64 { close(over); all.Wait(); return written.Load() })
+}
+
+// Four replicas, killed again and again under sixteen writers: whatever handlers write
+// in the transactions of the progress takes effect exactly once and in order.
+func TestKilledReplicasCountEachEventOnce(t *testing.T) {
+	t.Parallel()
+	log := backends.NewPostgres(t)
+	rs := &replicas{log: log, app: unique(), tally: map[string]tally{}, all: make([]*replica, 4), done: map[string]int{}}
+	for _, name := range []string{"each", "pipeline", "batch"} {
+		rs.tally[name] = newTally(t, log, name)
+	}
+	for i := range rs.all {
+		rs.add(t, i)
+	}
+	t.Cleanup(rs.closing.Wait)
+	stop := writers(t, log, 16)
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for over := time.Now().Add(6 * time.Second); time.Now().Before(over); <-tick.C { // of load and harm
+		rs.harm(t)
+	}
+	n := stop()
+	for _, y := range rs.tally {
+		y.want(t, time.Minute)
+	}
+	t.Logf("%d events; done to the replicas: %v; %d times work was taken", n, rs.done, rs.seen.begun.Load())
+	if rs.seen.begun.Load() < 12 {
+		t.Errorf("work was taken %d times: nothing that was done made it move", rs.seen.begun.Load())
+	}
+}
