@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/pprof"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -46,7 +47,7 @@ func (c command) run(ctx context.Context) error {
 		}
 		return nil
 	}
-	chosen, err := choose(c.Only)
+	chosen, err := choose(c.Only, c.Quick)
 	if err != nil {
 		return err
 	}
@@ -84,9 +85,9 @@ func profile(path string) (stop func(), err error) {
 }
 
 // choose returns the scenario of this name, or all of them.
-func choose(only string) ([]scenario, error) {
+func choose(only string, quick bool) ([]scenario, error) {
 	if only == "" {
-		return scenarios, nil
+		return slices.DeleteFunc(slices.Clone(scenarios), func(s scenario) bool { return s.slow && quick }), nil
 	}
 	var names []string
 	for _, s := range scenarios {
