@@ -11,7 +11,7 @@ const (
 	// aheadEvents is how many events are read ahead at least, so that small batches
 	// do not cost a round trip each. All that is read ahead takes no more bytes than
 	// one batch may.
-	aheadEvents = 2000
+	aheadEvents = 8000
 	// aheadLimit bounds how long it is read for.
 	aheadLimit = 30 * time.Second
 )

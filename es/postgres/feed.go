@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/peatlog/peat/es"
+	"github.com/peatlog/peat/es/internal/page"
 	"github.com/peatlog/peat/internal/window"
 )
 
@@ -38,24 +40,29 @@ func (s *Store) feed(ctx context.Context, behind es.Checkpoint, opts es.FeedOpti
 		return es.Batch{}, err
 	}
 	defer conn.Release()
-	r := &feedReader{session: &s.session, conn: conn.Conn()}
-	c, epochs, err := r.openWindow(ctx, behind, opts.Horizon)
-	if err != nil || c.To == nil {
-		return es.Batch{Next: behind}, err
-	}
-	events, more, err := r.readWindow(ctx, c.Window(epochs), opts)
+	r := &feedReader{session: &s.session, conn: conn.Conn(), opts: opts}
+	c, err := parse(behind, opts.Horizon)
 	if err != nil {
 		return es.Batch{}, err
 	}
+	c, p, err := r.read(ctx, c, behind, s.known.Load())
+	if err != nil {
+		return es.Batch{}, err
+	}
+	s.known.Store(new(r.now))
+	if c.To == nil {
+		return es.Batch{Next: behind}, nil
+	}
+	epochs, events := r.now.epochs, p.Events
 	if err := r.backstop(ctx, c, epochs, events); err != nil {
 		return es.Batch{}, err
 	}
 	next := c.Delivered(events)
-	if !more {
+	if !p.More {
 		next = next.Close()
 	}
-	b := es.Batch{Events: events, Next: next.Checkpoint(), More: more}
-	if b.Moved, err = r.moved(ctx, c, next, epochs, len(events), opts.Filter); err != nil {
+	b := es.Batch{Events: events, Next: next.Checkpoint(), More: p.More}
+	if b.Moved, err = r.moved(ctx, c, next, len(events)); err != nil {
 		return es.Batch{}, err
 	}
 	if len(events) > 0 {
@@ -72,12 +79,12 @@ func (s *Store) feed(ctx context.Context, behind es.Checkpoint, opts es.FeedOpti
 // moved reports whether there are events between two cursors, delivered or not. What a
 // filter skips at or below the position of the first one is looked for: that others
 // have ended meanwhile does not say that they have appended.
-func (r *feedReader) moved(ctx context.Context, c, next window.Cursor, epochs window.Epochs, events int, filter es.Filter) (bool, error) {
+func (r *feedReader) moved(ctx context.Context, c, next window.Cursor, events int) (bool, error) {
 	if events > 0 || next.From.LastPosition != c.From.LastPosition || next.From.Epoch != c.From.Epoch {
 		return true, nil
 	}
-	w := c.Window(epochs)
-	if w.Stragglers().Empty() || filter.All() {
+	w := c.Window(r.now.epochs)
+	if w.Stragglers().Empty() || r.opts.Filter.All() {
 		return false, nil
 	}
 	return r.holds(ctx, r.conn, w)
@@ -87,32 +94,107 @@ func (r *feedReader) moved(ctx context.Context, c, next window.Cursor, epochs wi
 type feedReader struct {
 	*session
 	conn *pgx.Conn
+	opts es.FeedOptions
+	now  moment
 }
 
-// openWindow returns the cursor of a checkpoint with its window open, or without
-// one where there is nothing new.
-func (r *feedReader) openWindow(ctx context.Context, behind es.Checkpoint, horizon es.Horizon) (window.Cursor, window.Epochs, error) {
-	c, err := parse(behind, horizon)
-	if err != nil {
-		return c, nil, err
+// nearby is how far a checkpoint may be behind what was last known of the log for its
+// next window to be read in the round trip that opens it: where much lies in between,
+// the planner has to know the frontier to see how to find the first of it.
+const nearby = 2000
+
+// read returns the cursor with its window open, and the next page of that, or a cursor
+// without one where there is nothing new. For an open window, or near the end of the
+// log, it takes one round trip if what is known of the log's life still holds, as it
+// does unless the server has crashed or the log has moved.
+func (r *feedReader) read(ctx context.Context, c window.Cursor, behind es.Checkpoint, known *moment) (window.Cursor, page.Page, error) {
+	if known != nil && behind != "" && known.helps(c) {
+		p, err := r.ask(ctx, c, &known.life)
+		if err != nil {
+			return c, p, err
+		}
+		if known.equal(r.now.life) {
+			c, err := r.open(c, behind)
+			r.now.LastPosition = max(r.now.LastPosition, known.LastPosition)
+			return c, p, err
+		}
 	}
-	take := r.frontier
+	if _, err := r.ask(ctx, c, nil); err != nil {
+		return c, page.Page{}, err
+	}
+	c, err := r.open(c, behind)
+	if err != nil || c.To == nil {
+		return c, page.Page{}, err
+	}
+	now := r.now
+	p, err := r.ask(ctx, c, &now.life)
+	r.now = now
+	return c, p, err
+}
+
+// helps reports whether the cursor is in a window, or between two and near the end of
+// the log. Under Settled nobody knows how much waits there.
+func (m moment) helps(c window.Cursor) bool {
 	if c.To != nil {
-		take = r.life
+		_, _, err := m.epochs.Bounds(c.From.Epoch)
+		return err == nil
 	}
-	now, err := take(ctx)
+	return c.Horizon == es.Committed && c.From.Epoch == m.epochs.Current() && m.LastPosition-c.From.LastPosition <= nearby
+}
+
+// frontier returns a moment of now.
+func (r *feedReader) frontier(ctx context.Context) (moment, error) {
+	_, err := r.ask(ctx, window.Cursor{}, nil)
+	return r.now, err
+}
+
+// open returns the cursor of a checkpoint with its window open, or without one where
+// there is nothing new.
+func (r *feedReader) open(c window.Cursor, behind es.Checkpoint) (window.Cursor, error) {
+	c, err := r.now.resume(c, behind)
+	if err != nil || c.To != nil {
+		return c, err
+	}
+	to, err := c.Until(r.now.Frontier, r.now.epochs)
 	if err != nil {
-		return c, nil, err
-	}
-	if c, err = now.resume(c, behind); err != nil || c.To != nil {
-		return c, now.epochs, err
-	}
-	to, err := c.Until(now.Frontier, now.epochs)
-	if err != nil {
-		return c, nil, err
+		return c, err
 	}
 	c, _ = c.Open(to)
-	return c, now.epochs, nil
+	return c, nil
+}
+
+// ask asks in one round trip what the log's life is and, if it is known, for the next
+// page. For a cursor without a window it takes a frontier, at which the window ends:
+// in a pipeline each statement has its own snapshot, in the order that they are sent.
+// The pipeline begins and ends its own transaction, as the third statement needs.
+func (r *feedReader) ask(ctx context.Context, c window.Cursor, known *life) (p page.Page, err error) {
+	pipeline := &pgx.Batch{}
+	var taken func(error) error
+	r.now = moment{}
+	if c.To == nil {
+		taken = r.now.take(pipeline, r.sql)
+		c.To = &window.Frontier{Epoch: c.From.Epoch}
+	}
+	pipeline.Queue(r.sql.epochs).Query(r.now.scan)
+	if known != nil {
+		sql, args, err := r.windowSQL(c.Window(known.epochs), r.opts, taken != nil)
+		if err != nil {
+			return p, err
+		}
+		pipeline.Queue(r.sql.genericPlans)
+		pipeline.Queue(sql, args...).Query(func(rows pgx.Rows) (err error) {
+			p, err = collect(rows, r.opts.MaxEvents, r.opts.MaxBytes)
+			return err
+		})
+	}
+	err = r.conn.SendBatch(ctx, pipeline).Close()
+	if taken != nil {
+		err = taken(err)
+	}
+	if err == nil && r.now.incarnation == "" {
+		err = r.incarnate(ctx)
+	}
+	return p, err
 }
 
 // parse returns the cursor of a checkpoint; that of the empty one is still to be resumed.
@@ -130,81 +212,71 @@ func parse(behind es.Checkpoint, horizon es.Horizon) (window.Cursor, error) {
 	return c, nil
 }
 
-// resume returns the cursor of a checkpoint as one that goes on in this life of the server.
-func (m moment) resume(c window.Cursor, behind es.Checkpoint) (window.Cursor, error) {
-	if err := c.Survived(m.incarnation); err != nil {
-		return c, err
-	}
-	c.Incarnation = m.incarnation
-	if behind != "" {
-		return c, nil
-	}
-	from, err := m.epochs.Begin(m.epochs[0].Number)
-	c.From = from
-	return c, err
-}
-
-// moment is a frontier and what is known of the log's life at it.
-type moment struct {
-	window.Frontier
+// life is what seldom changes about a log: a crash and a move do it.
+type life struct {
 	epochs      window.Epochs
 	incarnation string
 }
 
-// frontier takes a frontier of now, in one round trip: in a pipeline each statement
-// has its own snapshot, in the order that they are sent. The pipeline begins and
-// ends its own transaction, as the third statement needs.
-func (r *feedReader) frontier(ctx context.Context) (moment, error) {
-	var m moment
-	var snapshot string
-	var standby bool
-	var low int64
-	pipeline := &pgx.Batch{}
-	pipeline.Queue(r.sql.frontierPosition).QueryRow(func(row pgx.Row) error { return row.Scan(&m.LastPosition) })
-	pipeline.Queue(r.sql.frontierSnapshot).QueryRow(func(row pgx.Row) error { return row.Scan(&snapshot, &standby) })
-	pipeline.Queue(r.sql.frontierNext).QueryRow(func(row pgx.Row) error { return row.Scan(&low) })
-	pipeline.Queue(r.sql.epochs).Query(m.scanLife)
-	err := r.conn.SendBatch(ctx, pipeline).Close()
-	if standby {
-		return m, ErrStandby
-	}
-	if err != nil {
-		return m, fmt.Errorf("take a frontier: %w", err)
-	}
-	if m.Snapshot, err = window.ParseSnapshot(snapshot); err != nil {
-		return m, err
-	}
-	m.Epoch, m.Next = m.epochs.Current(), m.Snapshot.Next(uint32(low))
-	return m, r.incarnate(ctx, &m)
+func (l life) equal(o life) bool {
+	return l.incarnation == o.incarnation && slices.Equal(l.epochs, o.epochs)
 }
 
-// life returns a moment without its frontier.
-func (r *feedReader) life(ctx context.Context) (moment, error) {
-	var m moment
-	rows, err := r.conn.Query(ctx, r.sql.epochs)
-	if err != nil {
-		return m, err
+// resume returns the cursor of a checkpoint as one that goes on in this life of the server.
+func (l life) resume(c window.Cursor, behind es.Checkpoint) (window.Cursor, error) {
+	if err := c.Survived(l.incarnation); err != nil {
+		return c, err
 	}
-	if err := m.scanLife(rows); err != nil {
-		return m, err
+	c.Incarnation = l.incarnation
+	if behind != "" {
+		return c, nil
 	}
-	return m, r.incarnate(ctx, &m)
+	from, err := l.epochs.Begin(l.epochs[0].Number)
+	c.From = from
+	return c, err
 }
 
-func (m *moment) scanLife(rows pgx.Rows) error {
+func (l *life) scan(rows pgx.Rows) error {
 	var e window.Epoch
-	_, err := pgx.ForEachRow(rows, []any{&e.Number, &e.Base, &m.incarnation}, func() error {
-		m.epochs = append(m.epochs, e)
+	_, err := pgx.ForEachRow(rows, []any{&e.Number, &e.Base, &l.incarnation}, func() error {
+		l.epochs = append(l.epochs, e)
 		return nil
 	})
 	return err
 }
 
-// incarnate gives a server that has crashed, or is new to the log, its incarnation.
-func (r *feedReader) incarnate(ctx context.Context, m *moment) error {
-	if m.incarnation != "" {
+// moment is a frontier and what is known of the log's life at it.
+type moment struct {
+	window.Frontier
+	life
+}
+
+// take queues the statements that take a frontier, to which those of the life are still
+// to be added, and returns what is to be done when they are answered, or have failed.
+func (m *moment) take(pipeline *pgx.Batch, q queries) (taken func(error) error) {
+	var snapshot string
+	var standby bool
+	var low int64
+	pipeline.Queue(q.frontierPosition).QueryRow(func(row pgx.Row) error { return row.Scan(&m.LastPosition) })
+	pipeline.Queue(q.frontierSnapshot).QueryRow(func(row pgx.Row) error { return row.Scan(&snapshot, &standby) })
+	pipeline.Queue(q.frontierNext).QueryRow(func(row pgx.Row) error { return row.Scan(&low) })
+	return func(err error) error {
+		if standby {
+			return ErrStandby
+		}
+		if err != nil {
+			return fmt.Errorf("take a frontier: %w", err)
+		}
+		if m.Snapshot, err = window.ParseSnapshot(snapshot); err != nil {
+			return err
+		}
+		m.Epoch, m.Next = m.epochs.Current(), m.Snapshot.Next(uint32(low))
 		return nil
 	}
+}
+
+// incarnate gives a server that has crashed, or is new to the log, its incarnation.
+func (r *feedReader) incarnate(ctx context.Context) error {
 	if _, err := r.conn.Exec(ctx, r.sql.newIncarnation); err != nil {
 		return fmt.Errorf("give the server an incarnation: %w", err)
 	}
@@ -212,22 +284,8 @@ func (r *feedReader) incarnate(ctx context.Context, m *moment) error {
 	if err != nil {
 		return err
 	}
-	m.epochs = nil
-	return m.scanLife(rows)
-}
-
-// readWindow reads the next events of a window and tells whether there are more.
-func (r *feedReader) readWindow(ctx context.Context, w window.Window, opts es.FeedOptions) ([]es.Recorded, bool, error) {
-	sql, args, err := r.windowSQL(w, opts)
-	if err != nil {
-		return nil, false, err
-	}
-	rows, err := r.conn.Query(ctx, sql, args...)
-	if err != nil {
-		return nil, false, err
-	}
-	p, err := collect(rows, opts.MaxEvents, opts.MaxBytes)
-	return p.Events, p.More, err
+	r.now.life = life{}
+	return r.now.scan(rows)
 }
 
 // backstop checks that none of the events is behind a later one of its stream.

@@ -41,14 +41,15 @@ func (a *arguments) xids(list []window.XID) string {
 }
 
 // windowSQL returns the statement that reads the rows of a window, which implements
-// window.Window.Holds by the indexes.
-func (s *session) windowSQL(w window.Window, opts es.FeedOptions) (string, []any, error) {
+// window.Window.Holds by the indexes. That of a window which ends at the frontier that
+// the same round trip takes finds that on the server.
+func (s *session) windowSQL(w window.Window, opts es.FeedOptions, endsNow bool) (string, []any, error) {
 	base, end, err := w.Epochs.Bounds(w.From.Epoch)
 	if err != nil {
 		return "", nil, err
 	}
 	args := arguments{w.After, w.From.LastPosition, end, opts.MaxEvents}
-	visible := visibleSQL(&args, w)
+	visible := visibleSQL(&args, w, endsNow)
 	rest := filterSQL(&args, s.sql, opts.Filter)
 	categories := slices.Compact(slices.Sorted(slices.Values(opts.Filter.Categories)))
 	arms := s.armsSQL(&args, visible, rest, categories, opts.Filter.Stream)
@@ -93,16 +94,24 @@ func (s *session) armsSQL(args *arguments, visible, rest string, categories []st
 // visibleSQL selects what is not visible at the window's beginning and is at its end.
 // IS TRUE keeps the planner from finding rows by their transaction ids and sorting
 // them: the indexes of the arms have the order that is asked for.
-func visibleSQL(args *arguments, w window.Window) string {
+func visibleSQL(args *arguments, w window.Window, endsNow bool) string {
 	sql := "true"
 	if w.From.Snapshot.Xmax > window.FirstXID { // at the beginning of an epoch nothing is visible
 		sql = "(" + sees(args, w.Horizon, w.From) + ") IS NOT TRUE"
 	}
-	if w.To.Epoch == w.From.Epoch {
+	switch {
+	case endsNow:
+		sql += " AND (" + seesNow + ") IS TRUE"
+	case w.To.Epoch == w.From.Epoch:
 		sql += " AND (" + sees(args, w.Horizon, w.To) + ") IS TRUE"
 	}
 	return sql
 }
+
+// seesNow is sees under Committed for the frontier that the same round trip has taken.
+// As subselects its parts are worked out once and not for every row.
+const seesNow = "e.transaction_id < (SELECT pg_snapshot_xmin(current_setting('peat.snapshot')::pg_snapshot))" +
+	" OR pg_visible_in_snapshot(e.transaction_id, (SELECT current_setting('peat.snapshot')::pg_snapshot))"
 
 // sees is what window.Frontier.Sees is for rows of the frontier's epoch. The
 // function is called only for ids among running ones.

@@ -92,7 +92,7 @@ func (s *Store) lag(ctx context.Context, behind es.Checkpoint, opts es.FeedOptio
 	lag := es.Lag{Done: done(c, now.LastPosition)}
 	for _, w := range windows {
 		opts.MaxEvents = maxLag + 1 - lag.Events
-		sql, args, err := r.windowSQL(w, opts)
+		sql, args, err := r.windowSQL(w, opts, false)
 		if err != nil {
 			return es.Lag{}, err
 		}
@@ -158,7 +158,7 @@ func (s *Store) delivered(ctx context.Context, position int64, segments []string
 	var m moment
 	batch := &pgx.Batch{}
 	batch.Queue(s.sql.readerOf, position, segments).QueryRow(func(row pgx.Row) error { return row.Scan(&xid, &held, &cp) })
-	batch.Queue(s.sql.epochs).Query(m.scanLife) // second, so that the event's epoch is among them
+	batch.Queue(s.sql.epochs).Query(m.scan) // second, so that the event's epoch is among them
 	if err := s.pool.SendBatch(ctx, batch).Close(); err != nil {
 		if errors.Is(err, pgx.ErrNoRows) {
 			err = errors.New("there is no event")

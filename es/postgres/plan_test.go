@@ -111,13 +111,21 @@ func TestFeedStaysOnItsIndexes(t *testing.T) {
 	} {
 		for _, horizon := range []es.Horizon{es.Committed, es.Settled} {
 			w := window.Window{Horizon: horizon, From: c.from, To: at(c.to), Epochs: epochs, After: c.after}
-			sql, args, err := s.windowSQL(w, es.FeedOptions{Filter: c.filter, MaxEvents: 100})
-			if err != nil {
+			if _, err := conn.Exec(t.Context(), "SELECT set_config('peat.snapshot', $1, false)", w.To.Snapshot.String()); err != nil {
 				t.Fatal(err)
 			}
-			for _, mode := range []string{"force_custom_plan", "force_generic_plan"} {
-				name := fmt.Sprintf("%s, %v, %s", name, horizon, mode)
-				checkPlan(t, conn.Conn(), name, mode, c.buffers, sql, args)
+			for _, endsNow := range []bool{false, true} {
+				if endsNow && (horizon != es.Committed || c.after > 0 || n-c.from.LastPosition > nearby) {
+					continue // not asked for
+				}
+				sql, args, err := s.windowSQL(w, es.FeedOptions{Filter: c.filter, MaxEvents: 100}, endsNow)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, mode := range []string{"force_custom_plan", "force_generic_plan"} {
+					name := fmt.Sprintf("%s, %v, ends now %v, %s", name, horizon, endsNow, mode)
+					checkPlan(t, conn.Conn(), name, mode, c.buffers, sql, args)
+				}
 			}
 		}
 	}

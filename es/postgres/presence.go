@@ -200,7 +200,7 @@ func (p *presence) now(ctx context.Context) (moment, error) {
 	batch := &pgx.Batch{}
 	batch.Queue(p.store.sql.frontierSnapshot).QueryRow(func(row pgx.Row) error { return row.Scan(&snapshot, &standby) })
 	batch.Queue(p.store.sql.frontierPosition).QueryRow(func(row pgx.Row) error { return row.Scan(&m.LastPosition) })
-	batch.Queue(p.store.sql.epochs).Query(m.scanLife)
+	batch.Queue(p.store.sql.epochs).Query(m.scan)
 	err := p.conn.SendBatch(ctx, batch).Close()
 	if standby {
 		return m, ErrStandby

@@ -16,7 +16,7 @@ type queries struct {
 
 	append, streamVersion, lockStream                        string
 	frontierPosition, frontierSnapshot, frontierNext, epochs string
-	newIncarnation, sequenceBehind                           string
+	genericPlans, newIncarnation, sequenceBehind             string
 	pins, newestXID, lockLog, openEpoch                      string
 	loadCheckpoint, claimCheckpoint, saveProgress            string
 	endDeliveries, fence, lockSubscriptions, loadCheckpoints string
@@ -70,6 +70,7 @@ func newQueries(schema string) queries {
 	}
 	q.append, q.streamVersion, q.lockStream = one("append"), one("stream_version"), one("lock_stream")
 	q.frontierPosition, q.frontierSnapshot, q.frontierNext = one("frontier_position"), one("frontier_snapshot"), one("frontier_next")
+	q.genericPlans = one("generic_plans")
 	q.newIncarnation, q.sequenceBehind = one("new_incarnation"), one("sequence_behind")
 	q.pins, q.newestXID, q.lockLog, q.openEpoch = one("pins"), one("newest_xid"), one("lock_log"), one("open_epoch")
 	q.loadCheckpoint, q.claimCheckpoint, q.saveProgress = one("load_checkpoint"), one("claim_checkpoint"), one("save_progress")

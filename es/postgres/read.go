@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"iter"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 
@@ -77,19 +78,23 @@ func (s *session) ReadAll(ctx context.Context, opts es.ReadAllOptions) iter.Seq2
 	})
 }
 
-// maxPrepared bounds the events that a page has room for from the start.
-const maxPrepared = 4096
+// firstEvents is how many events a page has room for when it gets its first one; it
+// grows eightfold.
+const firstEvents = 16
 
 // collect reads a page of the log of up to maxBytes of payload; a larger event
 // makes a page of its own.
 func collect(rows pgx.Rows, limit, maxBytes int) (page.Page, error) {
 	defer rows.Close()
-	p := page.Page{Events: make([]es.Recorded, 0, min(limit, maxPrepared))}
+	var p page.Page
 	size := 0
 	var d *decoder
 	for rows.Next() {
 		if d == nil {
 			d = newDecoder(rows.FieldDescriptions())
+		}
+		if n := len(p.Events); n == cap(p.Events) {
+			p.Events = slices.Grow(p.Events, max(min(max(firstEvents, 7*n), limit-n), 1))
 		}
 		p.Events = append(p.Events, es.Recorded{})
 		last := len(p.Events) - 1

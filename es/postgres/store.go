@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -69,6 +70,8 @@ type Store struct {
 	id        string // tells the notifications of stores apart
 	listeners listeners
 	notifier  notifier
+	// known is what the last feed has seen of the log, nil before the first.
+	known atomic.Pointer[moment]
 }
 
 var _ es.Store = (*Store)(nil)

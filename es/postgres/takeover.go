@@ -101,7 +101,7 @@ func (s *Store) covered(ctx context.Context, tx pgx.Tx, t es.TakeOver) (bool, er
 		return false, err
 	}
 	var m moment
-	if err := m.scanLife(rows); err != nil {
+	if err := m.scan(rows); err != nil {
 		return false, err
 	}
 	live, err := s.cursors(ctx, tx, m.epochs, t.Live)
@@ -170,7 +170,7 @@ func (s *Store) nothingBetween(ctx context.Context, tx pgx.Tx, epochs window.Epo
 
 // holds reports whether a window holds any event.
 func (s *session) holds(ctx context.Context, db querier, w window.Window) (holds bool, err error) {
-	sql, args, err := s.windowSQL(w, es.FeedOptions{MaxEvents: 1})
+	sql, args, err := s.windowSQL(w, es.FeedOptions{MaxEvents: 1}, false)
 	if err != nil {
 		return false, err
 	}

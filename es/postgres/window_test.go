@@ -24,6 +24,11 @@ func TestWindowSQLReadsWhatTheWindowHolds(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := &Store{pool: pool, session: session{db: pool, sql: newQueries(opts.Schema), opts: opts}}
+	conn, err := pool.Acquire(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Release()
 	rapid.Check(t, func(rt *rapid.T) {
 		w := drawWindow(rt)
 		rows := drawRows(rt, w)
@@ -39,11 +44,17 @@ func TestWindowSQLReadsWhatTheWindowHolds(t *testing.T) {
 		slices.Sort(want)
 		want = want[:min(limit, len(want))]
 
-		sql, args, err := s.windowSQL(w, es.FeedOptions{Filter: filter.Filter, MaxEvents: limit})
+		endsNow := w.Horizon == es.Committed && w.To.Epoch == w.From.Epoch && rapid.Bool().Draw(rt, "ends now")
+		sql, args, err := s.windowSQL(w, es.FeedOptions{Filter: filter.Filter, MaxEvents: limit}, endsNow)
 		if err != nil {
 			rt.Fatal(err)
 		}
-		result, err := pool.Query(t.Context(), "SELECT global_position FROM ("+sql+") f", args...)
+		if endsNow { // as the statement before it in the pipeline leaves it
+			if _, err := conn.Exec(t.Context(), "SELECT set_config('peat.snapshot', $1, false)", w.To.Snapshot.String()); err != nil {
+				rt.Fatal(err)
+			}
+		}
+		result, err := conn.Query(t.Context(), "SELECT global_position FROM ("+sql+") f", args...)
 		if err != nil {
 			rt.Fatal(err)
 		}

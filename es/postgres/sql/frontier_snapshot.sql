@@ -1,2 +1,3 @@
--- The transactions that have ended: second statement of a frontier.
-SELECT pg_current_snapshot()::text, pg_is_in_recovery()
+-- The transactions that have ended: second statement of a frontier. It leaves them where
+-- the window of feed.sql finds them, if it is read in the same round trip.
+SELECT set_config('peat.snapshot', pg_current_snapshot()::text, true), pg_is_in_recovery()
