@@ -212,26 +212,18 @@ func TestTakeoverIsMeasured(t *testing.T) {
 	}
 }
 
-func TestQuickLeavesOutWhatIsSlow(t *testing.T) {
+func TestScenariosAreChosenByName(t *testing.T) {
 	t.Parallel()
-	slow := 0
 	for _, s := range scenarios {
-		named, err := choose(s.name, true)
+		named, err := choose(s.name)
 		if err != nil || len(named) != 1 || named[0].name != s.name {
 			t.Errorf("--only %s: %d scenarios, %v", s.name, len(named), err)
 		}
-		if s.slow {
-			slow++
-		}
 	}
-	quick, err := choose("", true)
-	if err != nil || slow == 0 || len(quick) != len(scenarios)-slow {
-		t.Errorf("--quick chooses %d of %d, %d of them slow, %v", len(quick), len(scenarios), slow, err)
+	if all, err := choose(""); err != nil || len(all) != len(scenarios) {
+		t.Errorf("%d of %d, %v", len(all), len(scenarios), err)
 	}
-	if all, err := choose("", false); err != nil || len(all) != len(scenarios) {
-		t.Errorf("%d of %d without --quick, %v", len(all), len(scenarios), err)
-	}
-	if _, err := choose("no such", false); err == nil {
+	if _, err := choose("no such"); err == nil {
 		t.Error("a scenario that is not there was chosen")
 	}
 }

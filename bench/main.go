@@ -12,7 +12,6 @@ import (
 	"os"
 	"os/signal"
 	"runtime/pprof"
-	"slices"
 	"strings"
 	"syscall"
 
@@ -47,7 +46,7 @@ func (c command) run(ctx context.Context) error {
 		}
 		return nil
 	}
-	chosen, err := choose(c.Only, c.Quick)
+	chosen, err := choose(c.Only)
 	if err != nil {
 		return err
 	}
@@ -85,9 +84,9 @@ func profile(path string) (stop func(), err error) {
 }
 
 // choose returns the scenario of this name, or all of them.
-func choose(only string, quick bool) ([]scenario, error) {
+func choose(only string) ([]scenario, error) {
 	if only == "" {
-		return slices.DeleteFunc(slices.Clone(scenarios), func(s scenario) bool { return s.slow && quick }), nil
+		return scenarios, nil
 	}
 	var names []string
 	for _, s := range scenarios {

@@ -19,24 +19,23 @@ import (
 type scenario struct {
 	name, about string
 	run         func(ctx context.Context, b *bed) ([]result, error)
-	slow        bool // left out of --quick, unless --only names it
 }
 
 var scenarios = []scenario{
-	{"replay", "typed replay of the log in batches of 2,000, against a streamed SELECT", replay, false},
-	{"poll-idle", "a poll that finds nothing, against SELECT 1", pollIdle, false},
-	{"projection-each", "transactional projection, one upsert per event", projectEach, false},
-	{"projection-pipelined", "transactional projection, one queued upsert per event", projectPipelined, false},
-	{"projection-batch-10", "transactional projection, one upsert per batch of 1,000 events of 10 streams", projectBatch(10, 250_000), false},
-	{"projection-batch-1000", "transactional projection, one upsert per batch of 1,000 events of 1,000 streams", projectBatch(1000, 150_000), false},
-	{"latency-same", "from an append to its handler in the same process, idle, against a SELECT", latencySame, false},
-	{"latency-other", "from an append to its handler in another process, idle", latencyOther, false},
-	{"latency-foreign", "latency-same while a foreign transaction stays open for 3 s", latencyForeign, false},
-	{"failover-kill", "from SIGKILL of a process to the first event that another one has handled", failover{"failover-kill", killed, syscall.SIGKILL}.run, false},
-	{"failover-freeze", "the same from SIGSTOP, after which the process is there and does nothing", failover{"failover-freeze", killed, syscall.SIGSTOP}.run, true},
-	{"failover-stop", "the same from SIGTERM, at which the process ends in good order", failover{"failover-stop", stopped, syscall.SIGTERM}.run, false},
-	{"idle-runner", "a runner of 16 subscriptions that have nothing to do", idleRunner, false},
-	{"wakes", "the polls of a subscription that has caught up, for 3,000 appends", wakes, false},
+	{"replay", "typed replay of the log in batches of 2,000, against a streamed SELECT", replay},
+	{"poll-idle", "a poll that finds nothing, against SELECT 1", pollIdle},
+	{"projection-each", "transactional projection, one upsert per event", projectEach},
+	{"projection-pipelined", "transactional projection, one queued upsert per event", projectPipelined},
+	{"projection-batch-10", "transactional projection, one upsert per batch of 1,000 events of 10 streams", projectBatch(10, 250_000)},
+	{"projection-batch-1000", "transactional projection, one upsert per batch of 1,000 events of 1,000 streams", projectBatch(1000, 150_000)},
+	{"latency-same", "from an append to its handler in the same process, idle, against a SELECT", latencySame},
+	{"latency-other", "from an append to its handler in another process, idle", latencyOther},
+	{"latency-foreign", "latency-same while a foreign transaction stays open for 3 s", latencyForeign},
+	{"failover-kill", "from SIGKILL of a process to the first event that another one has handled", failover{"failover-kill", killed, syscall.SIGKILL}.run},
+	{"failover-freeze", "the same from SIGSTOP, after which the process is there and does nothing", failover{"failover-freeze", killed, syscall.SIGSTOP}.run},
+	{"failover-stop", "the same from SIGTERM, at which the process ends in good order", failover{"failover-stop", stopped, syscall.SIGTERM}.run},
+	{"idle-runner", "a runner of 16 subscriptions that have nothing to do", idleRunner},
+	{"wakes", "the polls of a subscription that has caught up, for 3,000 appends", wakes},
 }
 
 // bed is what a scenario works on: an empty log in a schema of its own.
