@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"slices"
 	"sync"
 	"time"
 
@@ -32,14 +31,14 @@ const (
 // store does so by itself; it is for appends in transactions that it knows nothing
 // of, those of [Store.Join], after their commit.
 func (s *Store) Wake() {
-	s.listeners.wake()
+	s.listeners.Call()
 	if !s.opts.Silent {
 		s.notifier.ring(s.notifyAppended)
 	}
 }
 
 // OnAppend implements [es.Coordinator].
-func (s *Store) OnAppend(f func()) (stop func()) { return s.listeners.add(f) }
+func (s *Store) OnAppend(f func()) (stop func()) { return s.listeners.Add(f) }
 
 func (s *Store) notifyAppended() {
 	ctx, cancel := context.WithTimeout(context.Background(), notifyPatience)
@@ -62,32 +61,6 @@ func channel(schema string) string {
 	}
 	sum := sha256.Sum256([]byte(schema))
 	return "peat " + hex.EncodeToString(sum[:16])
-}
-
-// listeners are functions to be called after appends. The zero value has none.
-type listeners struct {
-	mu  sync.Mutex
-	all []*func() // replaced, never changed
-}
-
-func (l *listeners) add(f func()) (remove func()) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.all = append(slices.Clip(l.all), &f)
-	return func() {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		l.all = slices.DeleteFunc(slices.Clone(l.all), func(other *func()) bool { return other == &f })
-	}
-}
-
-func (l *listeners) wake() {
-	l.mu.Lock()
-	all := l.all
-	l.mu.Unlock()
-	for _, f := range all {
-		(*f)()
-	}
 }
 
 // notifier sends at once, and then at most every notifyEvery, as long as there is

@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/peatlog/peat/es"
+	"github.com/peatlog/peat/es/internal/listeners"
 	"github.com/peatlog/peat/es/internal/traced"
 )
 
@@ -68,7 +69,7 @@ type Store struct {
 	session
 	pool      *pgxpool.Pool
 	id        string // tells the notifications of stores apart
-	listeners listeners
+	listeners listeners.Listeners
 	notifier  notifier
 	// known is what the last feed has seen of the log, nil before the first.
 	known atomic.Pointer[moment]

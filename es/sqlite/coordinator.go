@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"slices"
 	"sync"
 	"time"
 
@@ -44,38 +43,11 @@ func (s *Store) OpenSession(ctx context.Context, opts es.SessionOptions) (es.Ses
 // OnAppend implements [es.Coordinator]. f is called behind each commit that has
 // appended, before the appends of it return; concurrent appends that share a commit
 // share the call. One that is under way when stop is called may still come.
-func (s *Store) OnAppend(f func()) (stop func()) { return s.listeners.add(f) }
+func (s *Store) OnAppend(f func()) (stop func()) { return s.listeners.Add(f) }
 
 // Wake calls the functions given to [Store.OnAppend], for appends that the Store does
 // not know of: those of another Store, or of a transaction that was joined.
-func (s *Store) Wake() { s.listeners.call() }
-
-// listeners are functions to call. The zero value is none.
-type listeners struct {
-	mu sync.Mutex
-	// all is replaced and never changed, because it is called without the lock.
-	all []*func()
-}
-
-func (l *listeners) add(f func()) (remove func()) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.all = append(slices.Clip(l.all), &f)
-	return func() {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		l.all = slices.DeleteFunc(slices.Clone(l.all), func(other *func()) bool { return other == &f })
-	}
-}
-
-func (l *listeners) call() {
-	l.mu.Lock()
-	all := l.all
-	l.mu.Unlock()
-	for _, f := range all {
-		(*f)()
-	}
-}
+func (s *Store) Wake() { s.listeners.Call() }
 
 // leases is who holds which lease. The zero value is nobody.
 type leases struct {

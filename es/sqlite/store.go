@@ -9,6 +9,7 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 
 	"github.com/peatlog/peat/es"
+	"github.com/peatlog/peat/es/internal/listeners"
 	"github.com/peatlog/peat/internal/groupcommit"
 )
 
@@ -22,7 +23,7 @@ type Store struct {
 	queue  *groupcommit.Queue[write, outcome]
 
 	leases    leases
-	listeners listeners
+	listeners listeners.Listeners
 	// temporary is the folder to remove at the end, "" for none, which RemoveAll
 	// takes for nothing to do.
 	temporary string
