@@ -39,7 +39,7 @@ type Session interface {
 	Renew(ctx context.Context) ([]string, error)
 	// Members makes the session a member of these groups, until it is closed, and
 	// returns the sessions that are in each, itself included, so that they can divide
-	// leases fairly: by numbers that no two sessions have at the same time. The others
+	// leases fairly: by sorted numbers that no two sessions have at the same time. The others
 	// hear of a new member.
 	Members(ctx context.Context, groups []string) ([][]int, error)
 	// Wait returns as soon as there is news, or when d has passed, or when ctx ends,

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 
 	"github.com/peatlog/peat/es"
 	"github.com/peatlog/peat/es/internal/traced"
@@ -103,6 +104,7 @@ func (s *Store) flush(ctx context.Context, take groupcommit.Take[write]) ([]outc
 	if len(batch) == 1 || errors.Is(err, es.ErrOutcomeUnknown) {
 		return nil, err
 	}
+	end() // each begins anew
 	for i := range batch {
 		outcomes[i] = s.writeAlone(ctx, batch[i])
 	}
@@ -117,8 +119,14 @@ func (s *Store) begin(waiting, lasting context.Context) (*sql.Tx, context.Cancel
 	if s.writer.closed.Load() {
 		return nil, nil, ErrClosed
 	}
-	lasting, end := context.WithCancel(lasting)
-	stop := context.AfterFunc(waiting, end)
+	select { // in the order that they came, which database/sql does not keep
+	case s.turn <- struct{}{}:
+	case <-waiting.Done():
+		return nil, nil, waiting.Err()
+	}
+	lasting, cancel := context.WithCancel(lasting)
+	end := sync.OnceFunc(func() { cancel(); <-s.turn })
+	stop := context.AfterFunc(waiting, cancel)
 	tx, err := s.writer.db.BeginTx(lasting, nil)
 	if !stop() { // so the transaction has ended as well, or is about to
 		err = waiting.Err()

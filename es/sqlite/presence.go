@@ -124,6 +124,7 @@ func (p *presence) Members(ctx context.Context, groups []string) ([][]int, error
 				members[i] = append(members[i], other.number)
 			}
 		}
+		slices.Sort(members[i])
 	}
 	if joined {
 		l.tell(p)

@@ -20,7 +20,9 @@ type Store struct {
 	// writer has one connection, which is the lock of this process: appends wait
 	// for it in the queue, transactions in the pool.
 	writer *handle
-	queue  *groupcommit.Queue[write, outcome]
+	// turn has room for the one who may ask for the writer's connection.
+	turn  chan struct{}
+	queue *groupcommit.Queue[write, outcome]
 
 	leases    leases
 	listeners listeners.Listeners
@@ -51,7 +53,7 @@ func Open(ctx context.Context, path string, opts Options) (*Store, error) {
 			return nil, fmt.Errorf("open sqlite store: %w", pathErr)
 		}
 	}
-	s := &Store{session: session{sql: newQueries(), opts: opts}, temporary: at.temporary}
+	s := &Store{turn: make(chan struct{}, 1), session: session{sql: newQueries(), opts: opts}, temporary: at.temporary}
 	s.queue = groupcommit.New(s.flush, groupcommit.Options{})
 	if err := s.open(ctx, at); err != nil {
 		if code(err) == sqlite3.SQLITE_NOTADB {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -259,5 +260,40 @@ func TestAfterCommitMayWrite(t *testing.T) {
 	})
 	if n := count(t, s, streamA); err != nil || n != 2 {
 		t.Errorf("%d events, error %v", n, err)
+	}
+}
+
+// Whoever waits longest is next: with many that come back at once, nobody waits in vain.
+func TestWritersTakeTurns(t *testing.T) {
+	t.Parallel()
+	s := openStore(t, tempFile(t), sqlite.Options{})
+	const writers, each = 8, 20
+	var mu sync.Mutex
+	var order []int
+	var all sync.WaitGroup
+	for w := range writers {
+		all.Go(func() {
+			for range each {
+				err := s.InTx(t.Context(), func(*sqlite.Tx) error {
+					mu.Lock()
+					defer mu.Unlock()
+					order = append(order, w)
+					<-time.After(time.Millisecond) // the others queue up meanwhile
+					return nil
+				})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	all.Wait()
+	last := map[int]int{}
+	for i, w := range order {
+		if before, ok := last[w]; ok && i-before > 2*writers {
+			t.Errorf("writer %d waited for %d others", w, i-before-1)
+		}
+		last[w] = i
 	}
 }
