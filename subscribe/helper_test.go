@@ -125,6 +125,13 @@ func (r *record) add(e es.Envelope[note]) {
 	r.seen = append(r.seen, e.Stream.Key+"/"+strconv.Itoa(number(e)))
 }
 
+// say adds something that is no event.
+func (r *record) say(what string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.seen = append(r.seen, what)
+}
+
 func (r *record) Handle(_ context.Context, e es.Envelope[note]) error {
 	r.add(e)
 	return nil
