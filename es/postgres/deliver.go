@@ -43,10 +43,10 @@ func (s *Store) Deliver(ctx context.Context, f func(tx pgx.Tx) error, p es.Progr
 	lock := "; SELECT pg_advisory_xact_lock_shared(" + strconv.FormatInt(s.deliveryLock(p.Subscription), 10) + ")"
 	err := s.within(ctx, begin+lock, func(tx pgx.Tx) error {
 		if err := f(tx); err != nil {
-			return handlerError(tx, err)
+			return interrupted(tx, err)
 		}
 		handled = true
-		return s.saveProgress(ctx, tx, p)
+		return interrupted(tx, s.saveProgress(ctx, tx, p))
 	})
 	if pgErr, ok := errors.AsType[*pgconn.PgError](err); handled && ok && pgErr.Code == "25P02" || errors.Is(err, pgx.ErrTxCommitRollback) {
 		return fmt.Errorf("%w: an error of an earlier statement was not returned: %w", es.ErrRejected, err)
@@ -54,9 +54,12 @@ func (s *Store) Deliver(ctx context.Context, f func(tx pgx.Tx) error, p es.Progr
 	return err
 }
 
-// handlerError says whether an error of a handler is its own. One that ends with the
-// handler's context is.
-func handlerError(tx pgx.Tx, err error) error {
+// interrupted says whether an error comes from outside of what the transaction does. One
+// that ends with the handler's context does not.
+func interrupted(tx pgx.Tx, err error) error {
+	if err == nil {
+		return nil
+	}
 	ended := errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
 	if tx.Conn().IsClosed() && !ended {
 		return fmt.Errorf("%w: %w", es.ErrInterrupted, err)
