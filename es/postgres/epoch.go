@@ -93,7 +93,7 @@ func (s *session) nextXID(ctx context.Context, db querier) (window.XID, error) {
 	var text string
 	var standby bool
 	var low int64
-	if err := db.QueryRow(ctx, s.sql.frontierSnapshot).Scan(&text, &standby); err != nil {
+	if err := db.QueryRow(ctx, s.sql.frontierSnapshot).Scan(&text, &standby, nil); err != nil {
 		return 0, err
 	}
 	if err := db.QueryRow(ctx, s.sql.frontierNext).Scan(&low); err != nil {

@@ -181,7 +181,9 @@ func (r *feedReader) ask(ctx context.Context, c window.Cursor, known *life) (p p
 		if err != nil {
 			return p, err
 		}
-		pipeline.Queue(r.sql.genericPlans)
+		if taken == nil {
+			pipeline.Queue(r.sql.genericPlans)
+		}
 		pipeline.Queue(sql, args...).Query(func(rows pgx.Rows) (err error) {
 			p, err = collect(rows, r.opts.MaxEvents, r.opts.MaxBytes)
 			return err
@@ -258,7 +260,7 @@ func (m *moment) take(pipeline *pgx.Batch, q queries) (taken func(error) error) 
 	var standby bool
 	var low int64
 	pipeline.Queue(q.frontierPosition).QueryRow(func(row pgx.Row) error { return row.Scan(&m.LastPosition) })
-	pipeline.Queue(q.frontierSnapshot).QueryRow(func(row pgx.Row) error { return row.Scan(&snapshot, &standby) })
+	pipeline.Queue(q.frontierSnapshot).QueryRow(func(row pgx.Row) error { return row.Scan(&snapshot, &standby, nil) })
 	pipeline.Queue(q.frontierNext).QueryRow(func(row pgx.Row) error { return row.Scan(&low) })
 	return func(err error) error {
 		if standby {

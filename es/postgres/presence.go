@@ -129,9 +129,6 @@ func (p *presence) Renew(ctx context.Context) ([]string, error) {
 	return held, nil
 }
 
-// drainFor is how long Wait stays for what else has arrived.
-const drainFor = 100 * time.Microsecond
-
 // Wait implements [es.Session]. Waiting is not being heard of: d is to be well below
 // the TTL.
 func (p *presence) Wait(ctx context.Context, d time.Duration) (es.News, error) {
@@ -142,11 +139,6 @@ func (p *presence) Wait(ctx context.Context, d time.Duration) (es.News, error) {
 				return es.News{}, fmt.Errorf("wait for news: %w", err)
 			}
 			if !got {
-				break
-			}
-		}
-		for range 1000 { // one return for all that was sent by now
-			if got, _ := p.receive(ctx, drainFor); !got { // an error is the next call's
 				break
 			}
 		}
@@ -198,7 +190,7 @@ func (p *presence) now(ctx context.Context) (moment, error) {
 	var snapshot string
 	var standby bool
 	batch := &pgx.Batch{}
-	batch.Queue(p.store.sql.frontierSnapshot).QueryRow(func(row pgx.Row) error { return row.Scan(&snapshot, &standby) })
+	batch.Queue(p.store.sql.frontierSnapshot).QueryRow(func(row pgx.Row) error { return row.Scan(&snapshot, &standby, nil) })
 	batch.Queue(p.store.sql.frontierPosition).QueryRow(func(row pgx.Row) error { return row.Scan(&m.LastPosition) })
 	batch.Queue(p.store.sql.epochs).Query(m.scan)
 	err := p.conn.SendBatch(ctx, batch).Close()
