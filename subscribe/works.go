@@ -169,8 +169,8 @@ func (w *works) replan(ctx context.Context) error {
 		}
 		if r.building.Swap(want.building) != want.building || r.waits.Load() {
 			r.lookAgain.Store(true)
-			r.poke()
 		}
+		r.poke() // should a wake-up ever be lost
 	}
 	return nil
 }
