@@ -100,6 +100,10 @@ func TestNothingMoreMeansNothing(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		c := window.Cursor{Horizon: rapid.SampledFrom(horizons).Draw(t, "horizon"), From: smallFrontier(t, "from")}
 		now := smallFrontier(t, "now")
+		if rapid.Bool().Draw(t, "nothing was in flight") {
+			c.From.Snapshot = window.Snapshot{Xmin: c.From.Snapshot.Xmax, Xmax: c.From.Snapshot.Xmax}
+			c.From.Next = c.From.Snapshot.Xmax
+		}
 		if rapid.Bool().Draw(t, "all of some have ended") {
 			xmin := c.From.Snapshot.Xmax + window.XID(rapid.Uint64Range(0, 3).Draw(t, "ended"))
 			now.Snapshot = window.Snapshot{Xmin: xmin, Xmax: xmin}
