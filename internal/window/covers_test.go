@@ -120,7 +120,11 @@ func TestNothingMoreMeansNothing(t *testing.T) {
 		for range 20 {
 			// A row that is visible has a position that was drawn by now, and one whose
 			// position was drawn by From has an id from before From's Next.
-			r := smallRow(t, rapid.Int64Range(1, max(now.LastPosition, 1)).Draw(t, "row"), c.From.Next)
+			position, below := rapid.Int64Range(1, max(now.LastPosition, 1)).Draw(t, "row"), c.From.Next
+			if position > c.From.LastPosition {
+				below = now.Next
+			}
+			r := smallRow(t, position, max(below, window.FirstXID+1))
 			w := window.Window{Horizon: c.Horizon, From: c.From, To: now, Epochs: all}
 			if r.Position <= now.LastPosition && w.Holds(r) {
 				t.Fatalf("%+v has nothing more at %+v, and there is %+v", c, now, r)
