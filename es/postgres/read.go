@@ -10,7 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/peatlog/peat/es"
-	"github.com/peatlog/peat/es/internal/page"
+	"github.com/peatlog/peat/internal/page"
 	"github.com/peatlog/peat/es/internal/traced"
 )
 

@@ -9,7 +9,7 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 
 	"github.com/peatlog/peat/es"
-	"github.com/peatlog/peat/es/internal/listeners"
+	"github.com/peatlog/peat/internal/listeners"
 	"github.com/peatlog/peat/internal/groupcommit"
 )
 
