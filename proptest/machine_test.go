@@ -9,8 +9,8 @@ import (
 )
 
 // run plays a script to its end.
-func run(s script, wrong wrongs, feed feedFunc) *play {
-	p := newPlay(wrong, feed)
+func run(s script, m mutant) *play {
+	p := newPlay(m)
 	defer p.stop()
 	for _, st := range s {
 		if p.take(st); len(p.broken) > 0 {
@@ -42,7 +42,7 @@ func TestMachine(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		s := scripts(limits{steps: 60, crashes: true, between: true}).Draw(t, "script")
-		if p := run(s, wrongs{}, nil); len(p.broken) > 0 {
+		if p := run(s, mutant{}); len(p.broken) > 0 {
 			t.Fatalf("after\n%s", p)
 		}
 	})

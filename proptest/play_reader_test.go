@@ -101,7 +101,7 @@ func (p *play) begin(r *playReader, limit int) {
 			panic(err)
 		}
 		first := true
-		r.polled.batch, r.polled.err = p.feed(p, r.next, opts, func(string) {
+		r.polled.batch, r.polled.err = p.mutant.feed(p, r.next, opts, func(string) {
 			if !first && !yield(struct{}{}) {
 				panic(errEnded) // it is given up
 			}
@@ -130,8 +130,8 @@ func (p *play) poll(r *playReader, limit int, all bool) string {
 
 // take1 takes what a poll has answered.
 func (p *play) take1(r *playReader) string {
-	if err := r.polled.err; errors.Is(err, es.ErrLostCheckpoint) {
-		p.restart(r)
+	if err := r.polled.err; errors.Is(err, es.ErrLostCheckpoint) || p.db.wrong.crashUnnoticed && errors.Is(err, es.ErrForeignEpoch) {
+		p.restart(r) // the second is luck: after a crash ids are given out again soon
 		return "lost"
 	} else if err != nil {
 		p.breaks("reader %s: %v", r.name, err)
@@ -388,7 +388,7 @@ func (p *play) drain(r *playReader) {
 	if r.stale {
 		p.restart(r)
 	}
-	for idle := 0; idle < 3 && len(p.broken) == 0; {
+	for idle, broken := 0, len(p.broken); idle < 3 && len(p.broken) == broken; {
 		before := len(r.got)
 		if r.transactional {
 			p.deliver(r, 10)

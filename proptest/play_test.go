@@ -19,7 +19,7 @@ import (
 // what has been promised holds.
 type play struct {
 	db      *tables
-	feed    feedFunc
+	mutant  mutant
 	scopes  [scopes]playScope
 	readers []*playReader
 	poison  [3]bool
@@ -70,16 +70,27 @@ type effect struct {
 	version int64
 }
 
+// mutant is what is wrong about a play; the zero value is right.
+type mutant struct {
+	wrong wrongs
+	feed  feedFunc
+	// settled makes all readers read what is Settled, which is what the feed promises.
+	settled bool
+}
+
 // newPlay begins with an empty log.
-func newPlay(wrong wrongs, feed feedFunc) *play {
-	if feed == nil {
-		feed = realFeed
+func newPlay(m mutant) *play {
+	if m.feed == nil {
+		m.feed = realFeed
 	}
-	p := &play{feed: feed, born: map[uuid.UUID]int{}, seen: map[uuid.UUID]int{}}
+	p := &play{mutant: m, born: map[uuid.UUID]int{}, seen: map[uuid.UUID]int{}}
 	p.db = newTables(func() time.Time { return time.Unix(0, 0) })
-	p.db.wrong = wrong
-	for i := range readers {
-		p.readers = append(p.readers, &playReader{readerSpec: readers[i], parked: map[es.StreamID]bool{}})
+	p.db.wrong = m.wrong
+	for _, spec := range readers {
+		if m.settled {
+			spec.horizon = es.Settled
+		}
+		p.readers = append(p.readers, &playReader{readerSpec: spec, parked: map[es.StreamID]bool{}})
 	}
 	return p
 }
@@ -246,6 +257,7 @@ func (p *play) statement(t *transaction, s step) string {
 		if outcomes, err = p.db.append(t, p.prepare(s)); err == nil {
 			return p.outcomes(s, outcomes)
 		}
+	default:
 	}
 	return failure(err)
 }

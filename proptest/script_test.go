@@ -16,10 +16,10 @@ type op string
 // Steps of scopes, each a connection that has one transaction at a time.
 const (
 	opBegin       op = "begin"
-	opTouch       op = "touch"      // takes a transaction id and nothing else, as a foreign transaction that pins
-	opSavepoint   op = "savepoint"  // named s
+	opTouch       op = "touch"     // takes a transaction id and nothing else, as a foreign transaction that pins
+	opSavepoint   op = "savepoint" // named s
 	opRollbackTo  op = "rollback to savepoint"
-	opAppend      op = "append"     // in a transaction of its own if none is open
+	opAppend      op = "append" // in a transaction of its own if none is open
 	opCommit      op = "commit"
 	opCommitAsync op = "commit, not durably"
 	opRollback    op = "rollback"
@@ -27,12 +27,12 @@ const (
 
 // Steps of readers.
 const (
-	opPoll      op = "poll"          // up to n events
+	opPoll      op = "poll" // up to n events
 	opStatement op = "one statement of a poll"
-	opSave      op = "save"          // up to n events of the last batch, 0 for all
-	opDeliver   op = "deliver"       // poll, handle and save in one transaction
-	opRedrive   op = "redrive"       // what is parked
-	opRestart   op = "restart"       // from the stored checkpoint
+	opSave      op = "save"    // up to n events of the last batch, 0 for all
+	opDeliver   op = "deliver" // poll, handle and save in one transaction
+	opRedrive   op = "redrive" // what is parked
+	opRestart   op = "restart" // from the stored checkpoint
 	opReset     op = "reset"
 	opSteal     op = "lose the lease" // to somebody else
 )
@@ -106,6 +106,7 @@ func (s step) String() string {
 		if s.n > 0 {
 			return fmt.Sprintf("reader %s: save after %d events", readers[s.who].name, s.n)
 		}
+	default:
 	}
 	return fmt.Sprintf("reader %s: %s", readers[s.who].name, s.op)
 }
@@ -127,16 +128,42 @@ type limits struct {
 	between bool
 }
 
+// swarm is a part of what is possible. A script that is drawn from a part of it comes
+// more often to where the rest would get in the way.
+type swarm struct {
+	without map[op]bool
+	readers []int
+	streams int
+}
+
+// Every script may have these; for the others it is drawn whether it may.
+var always = []op{opBegin, opAppend, opCommit, opPoll}
+
+func drawSwarm(t *rapid.T, l limits) swarm {
+	w := swarm{without: map[op]bool{opCrash: !l.crashes, opStatement: !l.between}, streams: rapid.IntRange(1, len(streams)).Draw(t, "streams")}
+	for _, o := range slices.Compact(slices.Clone(weighted)) {
+		if !slices.Contains(always, o) && rapid.Bool().Draw(t, "without "+string(o)) {
+			w.without[o] = true
+		}
+	}
+	some := rapid.IntRange(1, 1<<len(readers)-1).Draw(t, "readers")
+	for i := range readers {
+		if some&(1<<i) > 0 {
+			w.readers = append(w.readers, i)
+		}
+	}
+	return w
+}
+
 // scripts draws scripts, of which every step can be taken when its turn comes: so the
 // script is played while it is drawn.
 func scripts(l limits) *rapid.Generator[script] {
 	return rapid.Custom(func(t *rapid.T) script {
-		p := newPlay(wrongs{}, nil)
+		p := newPlay(mutant{})
 		defer p.stop()
-		n := rapid.IntRange(1, l.steps).Draw(t, "steps")
-		for range n {
-			s := drawStep(t, p, l)
-			p.take(s)
+		w := drawSwarm(t, l)
+		for range rapid.IntRange(1, l.steps).Draw(t, "steps") {
+			p.take(drawStep(t, p, w))
 		}
 		return p.script
 	})
@@ -157,35 +184,34 @@ var weighted = func() (all []op) {
 }()
 
 // drawStep draws a step that can be taken.
-func drawStep(t *rapid.T, p *play, l limits) step {
+func drawStep(t *rapid.T, p *play, w swarm) step {
 	possible := map[op][]step{}
+	add := func(s step) {
+		if !w.without[s.op] && p.possible(s) {
+			possible[s.op] = append(possible[s.op], s)
+		}
+	}
 	for who := range scopes {
 		for _, o := range []op{opBegin, opTouch, opSavepoint, opRollbackTo, opAppend, opCommit, opCommitAsync, opRollback} {
-			possible[o] = append(possible[o], step{op: o, who: who})
+			add(step{op: o, who: who})
 		}
 	}
-	for who := range readers {
+	for _, who := range w.readers {
 		for _, o := range []op{opPoll, opStatement, opSave, opDeliver, opRedrive, opRestart, opReset, opSteal} {
-			possible[o] = append(possible[o], step{op: o, who: who})
+			add(step{op: o, who: who})
 		}
 	}
-	for who := range streams {
-		possible[opPoison] = append(possible[opPoison], step{op: opPoison, who: who})
+	for who := range w.streams {
+		add(step{op: opPoison, who: who})
 	}
-	possible[opCrash] = []step{{op: opCrash}}
-	var kinds []op
-	for _, o := range weighted {
-		possible[o] = slices.DeleteFunc(possible[o], func(s step) bool { return !p.possible(s) })
-		if len(possible[o]) > 0 && (l.crashes || o != opCrash) && (l.between || o != opStatement) {
-			kinds = append(kinds, o)
-		}
-	}
+	add(step{op: opCrash})
+	kinds := slices.DeleteFunc(slices.Clone(weighted), func(o op) bool { return len(possible[o]) == 0 })
 	s := rapid.SampledFrom(possible[rapid.SampledFrom(kinds).Draw(t, "kind")]).Draw(t, "step")
 	switch s.op {
 	case opAppend:
-		s.n, s.into = rapid.SampledFrom([]int{1, 1, 1, 2}).Draw(t, "events"), drawParts(t)
+		s.n, s.into = rapid.SampledFrom([]int{1, 1, 1, 2}).Draw(t, "events"), drawParts(t, w.streams)
 		if !p.possible(s) { // it would be the second one to wait for a lock
-			return step{op: opPoll, n: 1}
+			return step{op: opTouch, who: s.who}
 		}
 	case opPoll, opDeliver:
 		s.n = rapid.SampledFrom([]int{10, 1, 2}).Draw(t, "limit")
@@ -193,16 +219,18 @@ func drawStep(t *rapid.T, p *play, l limits) step {
 		s.n = rapid.SampledFrom([]int{0, 0, 1}).Draw(t, "part")
 	case opCrash:
 		s.n = rapid.SampledFrom([]int{100, 0, 1, 2, 5}).Draw(t, "lost")
+	default:
 	}
 	return s
 }
 
-func drawParts(t *rapid.T) []part {
+func drawParts(t *rapid.T, streams int) []part {
 	one := rapid.Custom(func(t *rapid.T) part {
 		return part{
-			stream:   rapid.IntRange(0, len(streams)-1).Draw(t, "stream"),
-			expected: rapid.SampledFrom([]es.Expected{es.Any, es.Any, es.Any, es.NoStream, es.Exact(1), es.Exact(2), es.StreamExists}).Draw(t, "expected"),
+			stream:   rapid.IntRange(0, streams-1).Draw(t, "stream"),
+			expected: rapid.SampledFrom([]es.Expected{es.Any, es.Any, es.Any, es.Any, es.NoStream, es.Exact(1), es.Exact(2), es.StreamExists}).Draw(t, "expected"),
 		}
 	})
-	return rapid.SliceOfNDistinct(one, 1, rapid.SampledFrom([]int{1, 1, 2, 3}).Draw(t, "streams"), func(p part) int { return p.stream }).Draw(t, "into")
+	n := min(rapid.SampledFrom([]int{1, 1, 2, 3}).Draw(t, "parts"), streams)
+	return rapid.SliceOfNDistinct(one, 1, n, func(p part) int { return p.stream }).Draw(t, "into")
 }

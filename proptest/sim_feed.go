@@ -65,7 +65,7 @@ func (f feeder) page(w window.Window) window.Page {
 	var p window.Page
 	size := 0
 	for _, e := range f.events {
-		if !e.by.visibleTo(nil) || !w.Holds(e.Row) || !selects(f.opts.Filter, e) {
+		if !e.by.visibleTo(nil) || !w.Finds(e.Row) || !selects(f.opts.Filter, e) {
 			continue
 		}
 		if f.wrong.stragglersNever && e.Row.Position <= w.From.LastPosition {

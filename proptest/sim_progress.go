@@ -2,6 +2,7 @@ package proptest
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -329,7 +330,7 @@ func (l *tables) recordFailure(t *transaction, subscription string, revision int
 // delivered reports whether the event at a position is behind the checkpoint of its segment.
 func (l *tables) delivered(position int64, segments []string) (bool, error) {
 	if len(segments) == 0 {
-		return false, fmt.Errorf("no subscription is named")
+		return false, errors.New("no subscription is named")
 	}
 	for _, e := range l.events {
 		if e.Row.Position == position && e.by.visibleTo(nil) {

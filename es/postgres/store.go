@@ -13,8 +13,8 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/peatlog/peat/es"
-	"github.com/peatlog/peat/internal/listeners"
 	"github.com/peatlog/peat/es/internal/traced"
+	"github.com/peatlog/peat/internal/listeners"
 	"github.com/peatlog/peat/internal/window"
 )
 
