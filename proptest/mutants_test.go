@@ -183,7 +183,7 @@ func (c wrongCursor) checkpoint() es.Checkpoint {
 }
 
 func wrongFeed(r wrongReader) feedFunc {
-	return func(p *play, behind es.Checkpoint, opts es.FeedOptions, pause func(string)) (es.Batch, error) {
+	return func(p *simWorld, behind es.Checkpoint, opts es.FeedOptions, pause func(string)) (es.Batch, error) {
 		var c wrongCursor
 		if behind != "" {
 			if err := json.Unmarshal([]byte(behind), &c); err != nil {
@@ -230,7 +230,7 @@ func (r wrongReader) after(c wrongCursor, e *eventRow) bool {
 }
 
 // delivers reports whether the reader takes an event for ready.
-func (r wrongReader) delivers(p *play, e *eventRow) bool {
+func (r wrongReader) delivers(p *simWorld, e *eventRow) bool {
 	xmin := p.db.snapshot().Xmin
 	if r.max {
 		var highest int64

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"maps"
 	"slices"
 	"strings"
 
@@ -45,7 +46,6 @@ type poll struct {
 	batch es.Batch
 	err   error
 	step  int
-	limit int
 	xmin  window.XID
 	fresh bool
 }
@@ -76,20 +76,18 @@ func (p *play) read(r *playReader, s step) string {
 	case opReset:
 		return p.reset(r)
 	default:
-		t := p.db.begin(never)
-		_, _, err := p.db.claim(t, r.name, "somebody else")
-		_ = t.commit()
+		_, _, err := p.on.claim(r.name, "somebody else")
 		r.stale = true
 		return failure(err)
 	}
 }
 
-// never is for transactions that have nothing to wait for.
-func never(func() bool) error { panic("a reader waits") }
-
 // begin begins a poll, of which no statement runs yet.
 func (p *play) begin(r *playReader, limit int) {
-	r.polled = poll{step: len(p.script), limit: limit, xmin: p.db.snapshot().Xmin, fresh: r.fresh || r.next == ""}
+	r.polled = poll{step: len(p.script), fresh: r.fresh || r.next == ""}
+	if p.sim != nil {
+		r.polled.xmin = p.sim.db.snapshot().Xmin
+	}
 	r.resume, r.end = iter.Pull(func(yield func(struct{}) bool) {
 		defer func() {
 			if e := recover(); e != nil && e != errEnded { //nolint:errorlint // it is the very value
@@ -101,7 +99,7 @@ func (p *play) begin(r *playReader, limit int) {
 			panic(err)
 		}
 		first := true
-		r.polled.batch, r.polled.err = p.mutant.feed(p, r.next, opts, func(string) {
+		r.polled.batch, r.polled.err = p.on.feed(r, opts, func(string) {
 			if !first && !yield(struct{}{}) {
 				panic(errEnded) // it is given up
 			}
@@ -125,12 +123,12 @@ func (p *play) poll(r *playReader, limit int, all bool) string {
 		}
 	}
 	r.resume, r.end = nil, nil
-	return p.take1(r)
+	return p.accept(r)
 }
 
-// take1 takes what a poll has answered.
-func (p *play) take1(r *playReader) string {
-	if err := r.polled.err; errors.Is(err, es.ErrLostCheckpoint) || p.db.wrong.crashUnnoticed && errors.Is(err, es.ErrForeignEpoch) {
+// accept takes what a poll has answered.
+func (p *play) accept(r *playReader) string {
+	if err := r.polled.err; errors.Is(err, es.ErrLostCheckpoint) || p.sim != nil && p.sim.db.wrong.crashUnnoticed && errors.Is(err, es.ErrForeignEpoch) {
 		p.restart(r) // the second is luck: after a crash ids are given out again soon
 		return "lost"
 	} else if err != nil {
@@ -164,16 +162,19 @@ func (r *playReader) has(e *eventRow) bool {
 
 // checkNext checks that an event may be delivered now.
 func (p *play) checkNext(r *playReader, e es.Recorded) {
-	i := slices.IndexFunc(p.db.events, func(o *eventRow) bool { return o.ID == e.ID && o.by.visibleTo(nil) })
+	if p.sim == nil {
+		return
+	}
+	i := slices.IndexFunc(p.sim.db.events, func(o *eventRow) bool { return o.ID == e.ID && o.by.visibleTo(nil) })
 	if i < 0 {
 		p.breaks("reader %s gets %s version %d, which is not committed", r.name, e.Stream, e.Version)
 		return
 	}
-	row := p.db.events[i]
+	row := p.sim.db.events[i]
 	if r.has(row) {
 		p.breaks("reader %s gets %s version %d again", r.name, e.Stream, e.Version)
 	}
-	for _, o := range p.log(r.filter) {
+	for _, o := range p.sim.log(r.filter) {
 		switch {
 		case r.has(o):
 			if o.Stream == e.Stream && o.Version > e.Version {
@@ -185,7 +186,7 @@ func (p *play) checkNext(r *playReader, e es.Recorded) {
 			p.breaks("reader %s gets %s version %d before %s version %d, which was there when it was appended", r.name, e.Stream, e.Version, o.Stream, o.Version)
 		}
 	}
-	if xmin := p.db.snapshot().Xmin; r.horizon == es.Settled && p.key(row) >= xmin {
+	if xmin := p.sim.db.snapshot().Xmin; r.horizon == es.Settled && p.key(row) >= xmin {
 		p.breaks("reader %s gets %s version %d, of transaction %d and held until %d, and %d is running", r.name, e.Stream, e.Version, row.XID, p.key(row), xmin)
 	}
 }
@@ -194,7 +195,7 @@ func (p *play) checkNext(r *playReader, e es.Recorded) {
 // its stream.
 func (p *play) key(e *eventRow) window.XID {
 	key := e.XID
-	for _, o := range p.db.ofStream(nil, e.Stream) {
+	for _, o := range p.sim.db.ofStream(nil, e.Stream) {
 		if o.Version < e.Version {
 			key = max(key, o.XID)
 		}
@@ -204,7 +205,10 @@ func (p *play) key(e *eventRow) window.XID {
 
 // checkComplete checks that everything was delivered that was there when the poll began.
 func (p *play) checkComplete(r *playReader) {
-	for _, e := range p.log(r.filter) {
+	if p.sim == nil {
+		return
+	}
+	for _, e := range p.sim.log(r.filter) {
 		there := p.seen[e.ID] > 0 && p.seen[e.ID] < r.polled.step
 		if r.horizon == es.Settled {
 			there = there && p.key(e) < r.polled.xmin
@@ -221,19 +225,14 @@ func (p *play) save(r *playReader, n int) string {
 	if n > 0 && len(r.batch.Events) >= n && len(r.before)+len(r.batch.Events) == len(r.got) {
 		at, got = r.batch.Prefix(n), r.got[:len(r.before)+n]
 	}
-	return p.store(r, es.Progress{Checkpoint: at}, got, func(*transaction) {})
+	return p.store(r, es.Progress{Checkpoint: at}, got, nil, false)
 }
 
-// store stores progress in a transaction with whatever else is to be done. Who was
+// store stores progress, and in the same transaction what a handler writes. Who was
 // overtaken must be refused.
-func (p *play) store(r *playReader, progress es.Progress, got []delivered, also func(*transaction)) string {
+func (p *play) store(r *playReader, progress es.Progress, got []delivered, effects []es.Failure, clear bool) string {
 	progress.Subscription, progress.Revision = r.name, r.revision
-	t := p.db.begin(never)
-	also(t)
-	err := p.db.save(t, progress)
-	if err == nil {
-		err = t.commit()
-	}
+	err := p.on.store(progress, effects, clear)
 	switch {
 	case err == nil && r.stale:
 		p.breaks("reader %s stores progress although somebody else has its lease", r.name)
@@ -250,9 +249,8 @@ func (p *play) store(r *playReader, progress es.Progress, got []delivered, also 
 
 // restart takes the subscription over and begins behind the stored checkpoint.
 func (p *play) restart(r *playReader) string {
-	t := p.db.begin(never)
-	cp, revision, err := p.db.claim(t, r.name, "the reader")
-	if err = errors.Join(err, t.commit()); err != nil {
+	cp, revision, err := p.on.claim(r.name, "the reader")
+	if err != nil {
 		p.breaks("reader %s cannot claim: %v", r.name, err)
 	}
 	r.abandon()
@@ -262,11 +260,11 @@ func (p *play) restart(r *playReader) string {
 		r.fresh = c.To == nil
 	}
 	r.parked = map[es.StreamID]bool{}
-	for _, f := range p.db.parkedOf(nil, []string{r.name}) {
+	for _, f := range p.on.parked(r.name) {
 		r.parked[f.Stream] = true
 	}
 	for _, d := range r.stored {
-		if !slices.ContainsFunc(p.db.events, func(e *eventRow) bool { return e.ID == d.id && e.by.visibleTo(nil) }) {
+		if p.sim != nil && !slices.ContainsFunc(p.sim.db.events, func(e *eventRow) bool { return e.ID == d.id && e.by.visibleTo(nil) }) {
 			p.breaks("reader %s has stored that it got %s version %d, which a crash has undone", r.name, d.stream, d.version)
 		}
 	}
@@ -276,16 +274,10 @@ func (p *play) restart(r *playReader) string {
 // reset goes back to the beginning. What a handler has written is undone with it.
 func (p *play) reset(r *playReader) string {
 	var unpark []int64
-	for _, f := range p.db.parkedOf(nil, []string{r.name}) {
+	for _, f := range p.on.parked(r.name) {
 		unpark = append(unpark, f.Position)
 	}
-	came := p.store(r, es.Progress{Unpark: unpark}, nil, func(t *transaction) {
-		for _, key := range p.effects.keys(t) {
-			if r.transactional {
-				p.effects.del(t, key)
-			}
-		}
-	})
+	came := p.store(r, es.Progress{Unpark: unpark}, nil, nil, r.transactional)
 	if came == "" {
 		p.restart(r)
 	}
@@ -301,51 +293,39 @@ func (p *play) deliver(r *playReader, limit int) string {
 	if len(r.got) == len(before) || len(r.batch.Events) == 0 {
 		return text
 	}
+	parked := maps.Clone(r.parked)
 	progress := es.Progress{Checkpoint: r.next}
-	parked := map[es.StreamID]bool{}
-	came := p.store(r, progressWith(r, &progress, p.poison, parked), r.got, func(t *transaction) {
-		for _, e := range r.batch.Events {
-			if !r.parked[e.Stream] && !parked[e.Stream] {
-				p.effects.put(t, fmt.Sprintf("%020d", e.Position), effect{e.Stream, e.Version})
-			}
+	var effects []es.Failure
+	for _, e := range r.batch.Events {
+		f := es.Failure{Position: e.Position, Stream: e.Stream, Version: e.Version}
+		if parked[e.Stream] = parked[e.Stream] || p.poison[slices.Index(streams, e.Stream)]; parked[e.Stream] {
+			progress.Park = append(progress.Park, f)
+		} else {
+			effects = append(effects, f)
 		}
-	})
+	}
+	came := p.store(r, progress, r.got, effects, false)
 	if came == "" {
-		for stream := range parked {
-			r.parked[stream] = true
-		}
+		r.parked = parked
 	}
 	return text + came
-}
-
-// progressWith adds what is to be parked of the batch.
-func progressWith(r *playReader, progress *es.Progress, poison [3]bool, parked map[es.StreamID]bool) es.Progress {
-	for _, e := range r.batch.Events {
-		if r.parked[e.Stream] || parked[e.Stream] || poison[slices.Index(streams, e.Stream)] {
-			parked[e.Stream] = true
-			progress.Park = append(progress.Park, es.Failure{Position: e.Position, Stream: e.Stream, Version: e.Version})
-		}
-	}
-	return *progress
 }
 
 // redrive handles the parked events of streams that are poisoned no longer, in order.
 func (p *play) redrive(r *playReader) string {
 	var text []string
-	for _, f := range p.db.parkedOf(nil, []string{r.name}) {
+	for _, f := range p.on.parked(r.name) {
 		if p.poison[slices.Index(streams, f.Stream)] || !r.parked[f.Stream] {
 			continue
 		}
-		came := p.store(r, es.Progress{Checkpoint: r.next, Unpark: []int64{f.Position}}, r.got, func(t *transaction) {
-			p.effects.put(t, fmt.Sprintf("%020d", f.Position), effect{f.Stream, f.Version})
-		})
+		came := p.store(r, es.Progress{Checkpoint: r.next, Unpark: []int64{f.Position}}, r.got, []es.Failure{f.Failure}, false)
 		if came != "" {
 			return strings.Join(append(text, came), ", ")
 		}
 		text = append(text, fmt.Sprintf("%s version %d", f.Stream, f.Version))
 	}
 	r.parked = map[es.StreamID]bool{}
-	for _, f := range p.db.parkedOf(nil, []string{r.name}) {
+	for _, f := range p.on.parked(r.name) {
 		r.parked[f.Stream] = true
 	}
 	return strings.Join(text, ", ")
@@ -354,33 +334,21 @@ func (p *play) redrive(r *playReader) string {
 // checkEffects checks that what the stored checkpoint says is done has taken effect
 // once, or is parked, and that the effects of a stream are in order.
 func (p *play) checkEffects(r *playReader) {
-	if !r.transactional {
+	if !r.transactional || p.sim == nil {
 		return
 	}
-	versions, parked := map[es.StreamID]int64{}, map[es.StreamID]bool{}
-	for _, f := range p.db.parkedOf(nil, []string{r.name}) {
-		parked[f.Stream] = true
-	}
-	n := len(p.db.parkedOf(nil, []string{r.name}))
-	for _, e := range p.effectsInOrder() {
+	versions := map[es.StreamID]int64{}
+	n := len(p.on.parked(r.name))
+	for _, key := range p.sim.effects.keys(nil) { // by position
+		e, _ := p.sim.effects.get(nil, key)
 		n++
-		if versions[e.stream]++; e.version != versions[e.stream] {
-			p.breaks("the effect of %s version %d is number %d of its stream", e.stream, e.version, versions[e.stream])
+		if versions[e.Stream]++; e.Version != versions[e.Stream] {
+			p.breaks("the effect of %s version %d is number %d of its stream", e.Stream, e.Version, versions[e.Stream])
 		}
 	}
 	if n != len(r.stored) {
 		p.breaks("of %d events %d have taken effect or are parked", len(r.stored), n)
 	}
-}
-
-// effectsInOrder are those of each stream by position.
-func (p *play) effectsInOrder() []effect {
-	var all []effect
-	for _, key := range p.effects.keys(nil) {
-		e, _ := p.effects.get(nil, key)
-		all = append(all, e)
-	}
-	return all
 }
 
 // drain has a reader read to the end and checks that it has everything then.
@@ -400,8 +368,10 @@ func (p *play) drain(r *playReader) {
 		}
 	}
 	p.redrive(r)
-	p.checkEffects(r)
-	for _, e := range p.log(r.filter) {
+	if p.checkEffects(r); p.sim == nil {
+		return
+	}
+	for _, e := range p.sim.log(r.filter) {
 		if !r.has(e) {
 			p.breaks("reader %s never gets %s version %d", r.name, e.Stream, e.Version)
 		}

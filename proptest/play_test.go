@@ -1,73 +1,59 @@
 package proptest
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"iter"
+	"maps"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/google/uuid"
 
 	"github.com/peatlog/peat/es"
-	"github.com/peatlog/peat/internal/window"
 )
 
-// play takes the steps of a script on the simulated log, and checks after each that
-// what has been promised holds.
+// world is a log that scripts are played on.
+type world interface {
+	// execute runs a statement of a scope until it is done, or waits.
+	execute(s step, batch []es.Prepared) (came string, waits bool)
+	// settle lets those go on that wait no longer, and returns what came of it, by scope.
+	settle() map[int]string
+	// idle reports whether a scope has no transaction, and busy whether it waits.
+	idle(who int) bool
+	busy(who int) bool
+	crash(lost int)
+
+	// feed reads a batch. Before each statement it calls pause, if it can.
+	feed(r *playReader, opts es.FeedOptions, pause func(string)) (es.Batch, error)
+	claim(subscription, holder string) (es.Checkpoint, int64, error)
+	// store stores progress and what a handler writes, in one transaction; clear removes
+	// all that handlers have written before.
+	store(p es.Progress, effects []es.Failure, clear bool) error
+	parked(subscription string) []es.Parked
+	stop()
+}
+
+// play takes the steps of a script in a world. In the simulated one it checks after each
+// that what has been promised holds.
 type play struct {
-	db      *tables
-	mutant  mutant
-	scopes  [scopes]playScope
+	on      world
+	sim     *simWorld // nil in another one
 	readers []*playReader
 	poison  [3]bool
-	effects table[effect]
+	events  int
 
-	// script is what was taken, and trace what came of it: one line for each step.
+	// script is what was taken, and trace what came of it: one line for each step, in words
+	// that do not depend on ids.
 	script script
 	trace  []string
 	// broken are the promises that were broken.
 	broken []string
 
-	// waiting are the scopes that wait, in the order that they began to.
-	waiting []int
+	// waits are the streams that the scopes wait for.
+	waits map[int][]part
 	// born and seen are the numbers of the steps in which events were written and became
 	// visible.
 	born, seen map[uuid.UUID]int
-	known      *window.Moment
-	events     int
-}
-
-// feedFunc reads a batch.
-type feedFunc func(p *play, behind es.Checkpoint, opts es.FeedOptions, pause func(string)) (es.Batch, error)
-
-// realFeed is the feed itself.
-func realFeed(p *play, behind es.Checkpoint, opts es.FeedOptions, pause func(string)) (es.Batch, error) {
-	b, now, err := window.Next(context.Background(), feeder{p.db, opts, pause}, behind, opts, p.known)
-	if err == nil {
-		p.known = now
-	}
-	return b, err
-}
-
-// playScope is a connection.
-type playScope struct {
-	t      *transaction // nil between transactions
-	cached []int64
-	// ready tells whether a statement that waits can go on, which resume does.
-	ready   func() bool
-	resume  func() (struct{}, bool)
-	end     func()
-	outcome string
-	parts   []part
-}
-
-// effect is a row that a handler has written.
-type effect struct {
-	stream  es.StreamID
-	version int64
 }
 
 // mutant is what is wrong about a play; the zero value is right.
@@ -78,16 +64,18 @@ type mutant struct {
 	settled bool
 }
 
-// newPlay begins with an empty log.
+// newPlay begins with an empty simulated log.
 func newPlay(m mutant) *play {
-	if m.feed == nil {
-		m.feed = realFeed
-	}
-	p := &play{mutant: m, born: map[uuid.UUID]int{}, seen: map[uuid.UUID]int{}}
-	p.db = newTables(func() time.Time { return time.Unix(0, 0) })
-	p.db.wrong = m.wrong
+	sim := newSimWorld(m)
+	p := newPlayOn(sim, m.settled)
+	p.sim = sim
+	return p
+}
+
+func newPlayOn(on world, settled bool) *play {
+	p := &play{on: on, born: map[uuid.UUID]int{}, seen: map[uuid.UUID]int{}, waits: map[int][]part{}}
 	for _, spec := range readers {
-		if m.settled {
+		if settled {
 			spec.horizon = es.Settled
 		}
 		p.readers = append(p.readers, &playReader{readerSpec: spec, parked: map[es.StreamID]bool{}})
@@ -97,47 +85,41 @@ func newPlay(m mutant) *play {
 
 // stop ends what still waits.
 func (p *play) stop() {
-	for i := range p.scopes {
-		if p.scopes[i].end != nil {
-			p.scopes[i].end()
-		}
-	}
 	for _, r := range p.readers {
 		r.abandon()
 	}
+	p.on.stop()
 }
 
 // possible reports whether a step can be taken.
 func (p *play) possible(s step) bool {
 	switch s.op {
 	case opBegin:
-		return p.scopes[s.who].t == nil
-	case opTouch, opSavepoint, opCommit, opCommitAsync, opRollback:
-		sc := &p.scopes[s.who]
-		return sc.t != nil && sc.resume == nil && (s.op != opSavepoint || len(sc.t.levels) < 3)
+		return p.on.idle(s.who)
+	case opTouch, opCommit, opCommitAsync, opRollback:
+		return !p.on.idle(s.who) && !p.on.busy(s.who)
+	case opSavepoint:
+		return !p.on.idle(s.who) && !p.on.busy(s.who) && p.sim.levels(s.who) < 3
 	case opRollbackTo:
-		sc := &p.scopes[s.who]
-		return sc.t != nil && sc.resume == nil && len(sc.t.levels) > 1
+		return !p.on.idle(s.who) && !p.on.busy(s.who) && p.sim.levels(s.who) > 1
 	case opAppend:
-		return p.scopes[s.who].resume == nil && !p.waitsAlready(s.into)
-	case opPoison:
-		return true
-	case opCrash:
+		return !p.on.busy(s.who) && !p.waitsAlready(s.into)
+	case opPoison, opCrash:
 		return true
 	case opDeliver, opRedrive:
 		return p.readers[s.who].transactional
-	case opPoll, opSave:
+	case opPoll, opSave, opStatement:
 		return !p.readers[s.who].transactional
 	default:
-		return s.op != opStatement || !p.readers[s.who].transactional
+		return true
 	}
 }
 
 // waitsAlready reports whether somebody waits for one of the streams: of several that
 // wait, PostgreSQL does not say who is first.
 func (p *play) waitsAlready(into []part) bool {
-	for _, i := range p.waiting {
-		for _, a := range p.scopes[i].parts {
+	for _, parts := range p.waits {
+		for _, a := range parts {
 			if slices.ContainsFunc(into, func(b part) bool { return a.stream == b.stream }) {
 				return true
 			}
@@ -148,118 +130,56 @@ func (p *play) waitsAlready(into []part) bool {
 
 // take takes a step, if it can be taken.
 func (p *play) take(s step) {
-	if !p.possible(s) {
-		return
+	if p.possible(s) {
+		p.do(s)
 	}
+}
+
+// do takes a step.
+func (p *play) do(s step) {
 	p.script = append(p.script, s)
-	var came string
+	var came []string
 	switch s.op {
 	case opPoll, opStatement, opSave, opDeliver, opRedrive, opRestart, opReset, opSteal:
-		came = p.read(p.readers[s.who], s)
+		came = append(came, p.read(p.readers[s.who], s))
 	case opPoison:
 		p.poison[s.who] = !p.poison[s.who]
 	case opCrash:
-		p.db.crash(s.n)
-		p.known = nil
+		p.on.crash(s.n)
 		for _, r := range p.readers {
 			r.abandon() // its connection is gone
 		}
 	default:
-		came = p.execute(s)
+		came = append(came, p.execute(s))
 	}
-	p.trace = append(p.trace, strings.Join(slices.DeleteFunc(append([]string{came}, p.settle()...), func(s string) bool { return s == "" }), "; "))
+	came = append(came, p.settle()...)
+	p.trace = append(p.trace, strings.Join(slices.DeleteFunc(came, func(s string) bool { return s == "" }), "; "))
 	p.look()
 }
 
-// execute runs the statement of a scope until it is done, or waits.
 func (p *play) execute(s step) string {
-	sc := &p.scopes[s.who]
-	var alone bool
-	if sc.t == nil {
-		alone = s.op == opAppend
-		sc.t = p.db.begin(nil)
-		sc.t.cached = &sc.cached
+	var batch []es.Prepared
+	if s.op == opAppend {
+		batch = p.prepare(s)
 	}
-	t := sc.t
-	next, stop := iter.Pull(func(yield func(struct{}) bool) {
-		t.wait = func(ready func() bool) error {
-			for !ready() {
-				if sc.ready = ready; !yield(struct{}{}) {
-					return errEnded
-				}
-			}
-			return nil
-		}
-		sc.outcome = p.statement(t, s)
-		if alone {
-			t.commit() //nolint:errcheck // of a failed one the outcome says it
-		}
-		if t.state != active && t.state != failed || alone || s.op == opCommit || s.op == opCommitAsync {
-			sc.t = nil
-		}
-	})
-	if _, waits := next(); waits {
-		sc.resume, sc.end, sc.parts = next, stop, s.into
-		p.waiting = append(p.waiting, s.who)
+	came, waits := p.on.execute(s, batch)
+	if waits {
+		p.waits[s.who] = s.into
 		return "waits"
 	}
-	return sc.outcome
-}
-
-// settle lets those go on that wait no longer, and returns what came of it.
-func (p *play) settle() []string {
-	var came []string
-	for again := true; again; {
-		again = false
-		for _, who := range slices.Clone(p.waiting) {
-			sc := &p.scopes[who]
-			if !sc.ready() {
-				continue
-			}
-			again = true
-			if _, waits := sc.resume(); waits {
-				continue
-			}
-			sc.resume, sc.end, sc.parts = nil, nil, nil
-			p.waiting = slices.DeleteFunc(p.waiting, func(i int) bool { return i == who })
-			came = append(came, fmt.Sprintf("scope %d: %s", who+1, sc.outcome))
-		}
-	}
-	for i := range p.scopes { // a crash ends those that do not wait, too
-		if t := p.scopes[i].t; t != nil && t.state == aborted && p.scopes[i].resume == nil {
-			p.scopes[i].t = nil
-		}
-	}
-	slices.Sort(came)
+	p.checkAppend(s, came)
 	return came
 }
 
-// statement runs one statement and says what came of it, in words that do not depend on
-// ids and positions.
-func (p *play) statement(t *transaction, s step) string {
-	var err error
-	switch s.op {
-	case opTouch:
-		if err = t.check(); err == nil {
-			t.top()
-		}
-	case opSavepoint:
-		err = t.savepoint("s")
-	case opRollbackTo:
-		err = t.rollbackTo("s")
-	case opCommit, opCommitAsync:
-		t.async = s.op == opCommitAsync
-		err = t.commit()
-	case opRollback:
-		t.rollback()
-	case opAppend:
-		var outcomes []outcome
-		if outcomes, err = p.db.append(t, p.prepare(s)); err == nil {
-			return p.outcomes(s, outcomes)
-		}
-	default:
+func (p *play) settle() []string {
+	done := p.on.settle()
+	var came []string
+	for _, who := range slices.Sorted(maps.Keys(done)) {
+		p.checkAppend(step{op: opAppend, into: p.waits[who]}, done[who])
+		delete(p.waits, who)
+		came = append(came, fmt.Sprintf("scope %d: %s", who+1, done[who]))
 	}
-	return failure(err)
+	return came
 }
 
 // failure names an error, as both kinds of servers do.
@@ -299,20 +219,32 @@ func numbered(n int) uuid.UUID {
 	return uuid.NewSHA1(uuid.NameSpaceOID, fmt.Append(nil, n))
 }
 
-// outcomes checks what an append answers against what it expected.
-func (p *play) outcomes(s step, outcomes []outcome) string {
+// answer words what came of the appends of a batch.
+func answer(outcomes []outcome) string {
 	text := make([]string, len(outcomes))
 	for i, o := range outcomes {
-		if !o.written {
-			text[i] = fmt.Sprintf("conflict at %d", o.version)
-			continue
-		}
-		text[i] = fmt.Sprintf("version %d", o.version)
-		if v, exact := s.into[i].expected.Version(); exact && o.version != v+int64(s.n) {
-			p.breaks("an append to %s that expects version %d lands behind version %d", streams[s.into[i].stream], v, o.version-int64(s.n))
+		text[i] = fmt.Sprintf("conflict at %d", o.version)
+		if o.written {
+			text[i] = fmt.Sprintf("version %d", o.version)
 		}
 	}
 	return strings.Join(text, ", ")
+}
+
+// checkAppend checks what a batch of appends answers against what it expected.
+func (p *play) checkAppend(s step, came string) {
+	if s.op != opAppend {
+		return
+	}
+	for i, text := range strings.Split(came, ", ") {
+		var version int64
+		if n, _ := fmt.Sscanf(text, "version %d", &version); n == 0 {
+			continue
+		}
+		if v, exact := s.into[i].expected.Version(); exact && version != v+1 && version != v+2 {
+			p.breaks("an append to %s that expects version %d lands as version %d", streams[s.into[i].stream], v, version)
+		}
+	}
 }
 
 func (p *play) breaks(format string, args ...any) {
@@ -321,8 +253,11 @@ func (p *play) breaks(format string, args ...any) {
 
 // look takes note of what is visible after a step, and checks the log itself.
 func (p *play) look() {
+	if p.sim == nil {
+		return
+	}
 	last := map[es.StreamID]*eventRow{}
-	for _, e := range p.db.events {
+	for _, e := range p.sim.db.events {
 		if _, ok := p.born[e.ID]; !ok {
 			p.born[e.ID] = len(p.script)
 		}
@@ -338,7 +273,7 @@ func (p *play) look() {
 		last[e.Stream] = e
 	}
 	for stream, e := range last {
-		if n := len(p.db.ofStream(nil, stream)); int64(n) != e.Version {
+		if n := len(p.sim.db.ofStream(nil, stream)); int64(n) != e.Version {
 			p.breaks("%s has %d events up to version %d", stream, n, e.Version)
 		}
 	}
@@ -349,16 +284,14 @@ func (p *play) look() {
 
 // finish ends everything that is open and has every reader read to the end.
 func (p *play) finish() {
-	for who := range p.scopes {
-		for p.scopes[who].t != nil && p.scopes[who].resume == nil {
-			p.execute(step{op: opCommit, who: who})
-			p.settle()
-		}
-	}
-	for who := range p.scopes { // those that waited, and wait no longer
-		if p.scopes[who].t != nil {
-			p.execute(step{op: opCommit, who: who})
-			p.settle()
+	for again := true; again; {
+		again = false
+		for who := range scopes {
+			if !p.on.idle(who) && !p.on.busy(who) {
+				again = true
+				p.execute(step{op: opCommit, who: who})
+				p.settle()
+			}
 		}
 	}
 	p.look()
@@ -366,15 +299,4 @@ func (p *play) finish() {
 	for _, r := range p.readers {
 		p.drain(r)
 	}
-}
-
-// log returns the committed events that a filter selects, by position.
-func (p *play) log(f es.Filter) []*eventRow {
-	var all []*eventRow
-	for _, e := range p.db.events {
-		if e.by.visibleTo(nil) && selects(f, e) {
-			all = append(all, e)
-		}
-	}
-	return all
 }
