@@ -49,12 +49,24 @@ type play struct {
 	// broken are the promises that were broken.
 	broken []string
 
-	// waits are the streams that the scopes wait for.
-	waits map[int][]part
+	// waits are the appends of the scopes that wait.
+	waits map[int]waiting
+	// deadlocks are the statements that ended in one.
+	deadlocks []deadlock
 	// born and seen are the numbers of the steps in which events were written and became
 	// visible.
 	born, seen map[uuid.UUID]int
 }
+
+// waiting is an append that waits, since a step of this number.
+type waiting struct {
+	step
+	since int
+}
+
+// deadlock is a statement of a scope that ended in a deadlock: the numbers of the steps in
+// which it began and ended.
+type deadlock struct{ who, began, ended int }
 
 // mutant is what is wrong about a play; the zero value is right.
 type mutant struct {
@@ -73,7 +85,7 @@ func newPlay(m mutant) *play {
 }
 
 func newPlayOn(on world, settled bool) *play {
-	p := &play{on: on, born: map[uuid.UUID]int{}, seen: map[uuid.UUID]int{}, waits: map[int][]part{}}
+	p := &play{on: on, born: map[uuid.UUID]int{}, seen: map[uuid.UUID]int{}, waits: map[int]waiting{}}
 	for _, spec := range readers {
 		if settled {
 			spec.horizon = es.Settled
@@ -118,8 +130,8 @@ func (p *play) possible(s step) bool {
 // waitsAlready reports whether somebody waits for one of the streams: of several that
 // wait, PostgreSQL does not say who is first.
 func (p *play) waitsAlready(into []part) bool {
-	for _, parts := range p.waits {
-		for _, a := range parts {
+	for _, waiting := range p.waits {
+		for _, a := range waiting.into {
 			if slices.ContainsFunc(into, func(b part) bool { return a.stream == b.stream }) {
 				return true
 			}
@@ -164,18 +176,26 @@ func (p *play) execute(s step) string {
 	}
 	came, waits := p.on.execute(s, batch)
 	if waits {
-		p.waits[s.who] = s.into
+		p.waits[s.who] = waiting{s, len(p.script)}
 		return "waits"
 	}
+	p.noteDeadlock(s.who, len(p.script), came)
 	p.checkAppend(s, came)
 	return came
+}
+
+func (p *play) noteDeadlock(who, began int, came string) {
+	if came == "deadlock" {
+		p.deadlocks = append(p.deadlocks, deadlock{who, began, len(p.script)})
+	}
 }
 
 func (p *play) settle() []string {
 	done := p.on.settle()
 	var came []string
 	for _, who := range slices.Sorted(maps.Keys(done)) {
-		p.checkAppend(step{op: opAppend, into: p.waits[who]}, done[who])
+		p.checkAppend(p.waits[who].step, done[who])
+		p.noteDeadlock(who, p.waits[who].since, done[who])
 		delete(p.waits, who)
 		came = append(came, fmt.Sprintf("scope %d: %s", who+1, done[who]))
 	}
@@ -241,7 +261,7 @@ func (p *play) checkAppend(s step, came string) {
 		if n, _ := fmt.Sscanf(text, "version %d", &version); n == 0 {
 			continue
 		}
-		if v, exact := s.into[i].expected.Version(); exact && version != v+1 && version != v+2 {
+		if v, exact := s.into[i].expected.Version(); exact && version != v+int64(s.n) {
 			p.breaks("an append to %s that expects version %d lands as version %d", streams[s.into[i].stream], v, version)
 		}
 	}

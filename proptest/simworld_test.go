@@ -18,10 +18,10 @@ type simWorld struct {
 	known   *window.Moment
 	effects table[es.Failure]
 	scopes  [scopes]simScope
-	// waiting are the scopes that wait, in the order that they began to, and victims the
-	// steps whose statements ended in a deadlock, by the numbers of their scopes.
-	waiting []int
-	victims []map[int]bool
+	waiting []int // the scopes that wait, in the order that they began to
+	// race tells that two of them could go on at the same time. Here they do so one after
+	// the other, on a server nobody knows.
+	race bool
 }
 
 // simScope is a connection.
@@ -93,6 +93,13 @@ func (w *simWorld) settle() map[int]string {
 	done := map[int]string{}
 	for again := true; again; {
 		again = false
+		ready := 0
+		for _, who := range w.waiting {
+			if w.scopes[who].ready() {
+				ready++
+			}
+		}
+		w.race = w.race || ready > 1
 		for _, who := range slices.Clone(w.waiting) {
 			sc := &w.scopes[who]
 			if !sc.ready() {
