@@ -54,6 +54,15 @@ func kill(t *testing.T, log *backends.Postgres, like string, n int) (killed int)
 	return killed
 }
 
+// count counts the backends whose application_name is like a pattern.
+func count(t *testing.T, log *backends.Postgres, like string) (n int) {
+	t.Helper()
+	if err := log.Pool.QueryRow(t.Context(), "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE $1", like).Scan(&n); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
 // journal is a log that can be searched.
 type journal struct {
 	t  *testing.T
