@@ -23,11 +23,15 @@ func Check(h History) Verdict {
 	for i := range h.Writes {
 		c.wrote(&h.Writes[i])
 	}
-	c.readLog(h)
-	for i := range h.Followers {
-		c.resolve(&h.Followers[i])
+	if h.Log != nil {
+		c.readLog(h)
+	} else {
+		for i := range h.Followers {
+			c.resolve(&h.Followers[i])
+		}
+		c.spread(h.Writes)
 	}
-	c.spread(h.Writes)
+	c.settle()
 	for i := range h.Followers {
 		c.follow(&h.Followers[i])
 	}
@@ -100,9 +104,6 @@ func differ(a, b int64) bool { return a != b && a != 0 && b != 0 }
 
 // readLog takes the log as what has really happened, and compares it with the writes.
 func (c *checker) readLog(h History) {
-	if h.Log == nil {
-		return
-	}
 	last := map[es.StreamID]int64{}
 	inLog := make(map[uuid.UUID]bool, len(h.Log))
 	for i, e := range h.Log {
@@ -118,11 +119,12 @@ func (c *checker) readLog(h History) {
 		inLog[e.ID] = true
 		c.logged(e, len(h.Writes) > 0)
 	}
+	c.spread(h.Writes)
 	for _, k := range c.sorted() {
 		switch {
 		case inLog[k.event.ID]:
 		case k.outcome == Landed:
-			c.found(Lost, "", -1, k.event, Event{}, "its append succeeded, and it is not in the log")
+			c.found(Lost, "", -1, k.event, Event{}, "its append succeeded, or the rest of it did, and it is not in the log")
 		case k.outcome == Unknown:
 			k.outcome = Failed
 		}
@@ -155,8 +157,7 @@ func (c *checker) resolve(f *Follower) {
 	}
 }
 
-// spread completes that: of a write all events land, or none. It also sees to it that
-// no two events stand in one place.
+// spread completes that: of a write all events land, or none.
 func (c *checker) spread(writes []Write) {
 	for _, w := range writes {
 		landed := slices.ContainsFunc(w.Events, func(e Event) bool { return c.known[e.ID].outcome == Landed })
@@ -166,24 +167,21 @@ func (c *checker) spread(writes []Write) {
 			}
 		}
 	}
-	for _, k := range c.sorted() {
-		if k.outcome == Landed {
-			c.place("", -1, k.event)
-		}
-	}
 }
 
-// place notes where an event stands.
-func (c *checker) place(follower string, step int, e Event) {
-	if e.Version == 0 {
-		return
+// settle sees to it that no two events that have landed stand in one place.
+func (c *checker) settle() {
+	for _, k := range c.sorted() {
+		at := slot{k.event.Stream, k.event.Version}
+		other, taken := c.places[at]
+		switch {
+		case k.outcome != Landed || k.event.Version == 0:
+		case taken:
+			c.found(Misplaced, "", -1, k.event, other, "%v is in the same place", other)
+		default:
+			c.places[at] = k.event
+		}
 	}
-	at := slot{e.Stream, e.Version}
-	if other, taken := c.places[at]; taken && other.ID != e.ID {
-		c.found(Misplaced, follower, step, e, other, "%v is in the same place", other)
-		return
-	}
-	c.places[at] = e
 }
 
 // sorted returns the known events by place, so that a verdict is always the same.

@@ -71,7 +71,7 @@ func drawHistory(t *rapid.T) *drawn {
 	write(proptest.TakenBack, gone)
 	d.unlanded = event("1", false)
 	write(proptest.Unknown, d.unlanded)
-	write(proptest.Unknown, d.landed[0])       // repeated after a lost answer
+	write(proptest.Unknown, d.landed[0]) // repeated after a lost answer
 	if rapid.Bool().Draw(t, "log is read") {
 		d.Log = slices.Clone(d.landed)
 	}
@@ -170,6 +170,12 @@ func TestPlantedViolationIsFound(t *testing.T) {
 			f := d.follower(who)
 			f.Steps = f.Steps[:len(f.Steps)-1]
 			return who, other
+		}},
+		"half of a write with a lost answer is in the log": {proptest.Lost, func(_ *rapid.T, d *drawn) (string, proptest.Event) {
+			e := proptest.Event{ID: uuid.UUID{0: 1}, Stream: es.StreamID{Category: "h", Key: "half"}, Version: 2}
+			d.Writes = append(d.Writes, proptest.Write{Events: []proptest.Event{d.landed[5], e}, Outcome: proptest.Unknown})
+			d.Log = slices.Clone(d.landed)
+			return "", e
 		}},
 		"acknowledged and not in the log": {proptest.Lost, func(_ *rapid.T, d *drawn) (string, proptest.Event) {
 			e := proptest.Event{ID: uuid.UUID{0: 1}, Stream: es.StreamID{Category: "h", Key: "gone"}, Version: 1}
