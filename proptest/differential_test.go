@@ -24,7 +24,7 @@ func TestDifferential(t *testing.T) {
 		t.Run(part.name, func(t *testing.T) {
 			rapid.Check(t, func(t *rapid.T) {
 				s := withoutRace(scripts(limits{steps: part.steps}).Draw(t, "script"))
-				if diff := differ(real, s); diff != "" {
+				if diff := difference(real, s); diff != "" {
 					t.Fatalf("after\n%s\n%s", s, diff)
 				}
 			})
@@ -41,7 +41,7 @@ func withoutRace(s script) script {
 }
 
 // differ plays a script on both and returns how they differ (-simulated +real).
-func differ(real *pgWorld, s script) string {
+func difference(real *pgWorld, s script) string {
 	sim, there := newPlay(mutant{}), newPlayOn(real, false)
 	defer sim.stop()
 	real.reset()
