@@ -22,6 +22,10 @@ type scenario struct {
 }
 
 var scenarios = []scenario{
+	{"append-1", "one goroutine appends an event at a time, against a bare one-row insert", appends{1, 0.7}.run},
+	{"append-16", "16 goroutines, each on its own stream, against 16 connections that insert", appends{16, 1}.run},
+	{"append-64", "64 goroutines, against 64 connections", appends{64, 2}.run},
+	{"append-256", "256 goroutines, against 64 connections", appends{256, 3}.run},
 	{"replay", "typed replay of the log in batches of 2,000, against a streamed SELECT", replay},
 	{"poll-idle", "a poll that finds nothing, against SELECT 1", pollIdle},
 	{"projection-each", "transactional projection, one upsert per event", projectEach},

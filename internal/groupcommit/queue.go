@@ -139,6 +139,13 @@ func (q *Queue[T, R]) Do(ctx context.Context, request T) (none R, _ error) {
 	}
 }
 
+// Waiting returns how many requests wait to be taken, inside the queue and before it.
+func (q *Queue[T, R]) Waiting() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.waiting + len(q.outside)
+}
+
 // answer returns what the call got, or writes its request alone.
 func (q *Queue[T, R]) answer(ctx context.Context, c *call[T, R]) (R, error) {
 	if !q.alone(c) {
