@@ -79,11 +79,13 @@ func (q *Queue[T, R]) lead(ctx context.Context, leader *call[T, R]) {
 }
 
 func (b *batch[T, R]) run(ctx context.Context) {
-	results, err := b.flush(ctx)
+	var results []R
+	err := ErrUnanswered // where flush ends the goroutine
+	defer func() { b.answer(results, err) }()
+	results, err = b.flush(ctx)
 	if err == nil && len(results) != len(b.calls) {
 		err = fmt.Errorf("%w: %d results for %d requests", ErrUnanswered, len(results), len(b.calls))
 	}
-	b.answer(results, err)
 }
 
 func (b *batch[T, R]) flush(ctx context.Context) (_ []R, err error) {
