@@ -105,6 +105,30 @@ func TestBatchThatFailsIsWrittenOneByOne(t *testing.T) {
 	})
 }
 
+// Who goes away at the moment of being appointed to lead, or of being taken by somebody
+// else, leaves the flusher to others.
+func TestLeaderThatGoesAwayLeavesTheFlusher(t *testing.T) {
+	t.Parallel()
+	for _, flushers := range []int{1, 2} {
+		synctest.Test(t, func(t *testing.T) {
+			r := &recorder{}
+			q := groupcommit.New(r.flush, options{Flushers: flushers, MaxBatch: 1, Abandon: true})
+			for range 200 {
+				wait := do(t, q, 1, 2)
+				ctx, cancel := context.WithTimeout(t.Context(), time.Second) // as long as the flush
+				var gone sync.WaitGroup
+				for range 3 {
+					gone.Go(func() { _, _ = q.Do(ctx, 3) })
+				}
+				wait()
+				gone.Wait()
+				cancel()
+			}
+			do(t, q, 4, 5)() // else the bubble finds that nothing goes on
+		})
+	}
+}
+
 // All of it at once, for the race detector and against a queue that stops: what is
 // answered was written, once, and never two of one key at the same time. (Their order
 // is the matter of the tests in the bubble.)
@@ -137,6 +161,7 @@ func TestNothingIsLostUnderCancellations(t *testing.T) {
 		}
 		_, batch := take()
 		if len(batch) > 1 && rand.IntN(4) == 0 {
+			time.Sleep(rand.N(2 * time.Millisecond)) // so that some have gone
 			return nil, groupcommit.ErrAlone
 		}
 		write(batch...)
