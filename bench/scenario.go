@@ -22,6 +22,17 @@ type scenario struct {
 }
 
 var scenarios = []scenario{
+	{"append-1", "one goroutine appends an event at a time, against a bare one-row insert", appends{1, 0.7}.run},
+	{"append-16", "16 goroutines, each on its own stream, against 16 connections that insert", appends{16, 1}.run},
+	{"append-64", "64 goroutines, against 64 connections", appends{64, 2}.run},
+	{"append-256", "256 goroutines, against 64 connections", appends{256, 3}.run},
+	{"append-of-100", "4 goroutines append 100 events at a time, against COPY of 100 rows into the same indexed table", appendMany},
+	{"transaction-3", "8 goroutines append to 3 streams in a transaction, against 3 inserts in one", transfers},
+	{"execute-16", "16 goroutines execute commands on streams of their own, against transactions by hand", executes{"execute-16", 16, 16, 16, 0, 15_000}.run},
+	{"execute-64", "64 goroutines, each on its own stream", executes{"execute-64", 64, 64, 64, 0, 0}.run},
+	{"execute-16-load", "16 goroutines without a cache, on streams of up to 20 events", executes{"execute-16-load", 16, 16, 0, 20, 0}.run},
+	{"execute-hot-8", "64 goroutines on 8 streams", executes{"execute-hot-8", 64, 8, 0, 0, 0}.run},
+	{"execute-hot-1", "64 goroutines on one stream", executes{"execute-hot-1", 64, 1, 0, 0, 20_000}.run},
 	{"replay", "typed replay of the log in batches of 2,000, against a streamed SELECT", replay},
 	{"poll-idle", "a poll that finds nothing, against SELECT 1", pollIdle},
 	{"projection-each", "transactional projection, one upsert per event", projectEach},
