@@ -101,6 +101,8 @@ func TestGoalIsMetWhenAllOfItIs(t *testing.T) {
 		"not at most":            {good, goal{most: new(1.9)}, "≤ 1.9 ms", new(false)},
 		"ratio":                  {good, goal{ratio: new(2.0)}, "≥ 2×", new(true)},
 		"not the ratio":          {good, goal{ratio: new(2.1)}, "≥ 2.1×", new(false)},
+		"a ratio at most":        {good, goal{mostRatio: new(2.0)}, "≤ 2×", new(true)},
+		"above the ratio":        {good, goal{mostRatio: new(1.9)}, "≤ 1.9×", new(false)},
 		"percentiles":            {good, goal{p99: new(3.0), max: new(4.0)}, "p99 ≤ 3 ms, max ≤ 4 ms", new(true)},
 		"not the 99th":           {good, goal{p99: new(2.9), max: new(4.0)}, "p99 ≤ 2.9 ms, max ≤ 4 ms", new(false)},
 		"not the worst":          {good, goal{p99: new(3.0), max: new(3.9)}, "p99 ≤ 3 ms, max ≤ 3.9 ms", new(false)},

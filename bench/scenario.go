@@ -23,6 +23,11 @@ type scenario struct {
 
 var scenarios = []scenario{
 	{"replay", "typed replay of the log in batches of 2,000, against a streamed SELECT", replay},
+	{"load-10", "load of an aggregate of 10 events, against a SELECT of them", loads{events: 10, goroutines: 1}.run},
+	{"load-100", "load of 100 events, against a SELECT of them", loads{events: 100, goroutines: 1, ratio: new(1.3)}.run},
+	{"load-100-by-16", "loads of 100 events by 16 goroutines", loads{events: 100, goroutines: 16, least: new(6000.0)}.run},
+	{"load-1000", "load of 1,000 events, against a SELECT of them", loads{events: 1000, goroutines: 1}.run},
+	{"load-snapshot", "load of 10,000 events by a snapshot and the last 50, against SELECTs of both", loadSnapshot},
 	{"poll-idle", "a poll that finds nothing, against SELECT 1", pollIdle},
 	{"projection-each", "transactional projection, one upsert per event", projectEach},
 	{"projection-pipelined", "transactional projection, one queued upsert per event", projectPipelined},
@@ -69,6 +74,26 @@ func newBed(ctx context.Context, dsn string, quick bool) (*bed, error) {
 	}
 	return b, nil
 }
+
+// widen opens the store on a pool with room for so many goroutines at once. The caller
+// closes the pool.
+func (b *bed) widen(ctx context.Context, goroutines int) (*pgxpool.Pool, *postgres.Store, error) {
+	config := b.pool.Config()
+	config.MaxConns = max(config.MaxConns, int32(min(goroutines, mostConns)))
+	pool, err := pgxpool.NewWithConfig(ctx, config)
+	if err != nil {
+		return nil, nil, err
+	}
+	store, err := postgres.Open(ctx, pool, postgres.Options{Schema: b.schema})
+	if err != nil {
+		pool.Close()
+		return nil, nil, err
+	}
+	return pool, store, nil
+}
+
+// mostConns is how many connections a pool of many goroutines has at most.
+const mostConns = 64
 
 func (b *bed) close(ctx context.Context) error {
 	defer b.pool.Close()
