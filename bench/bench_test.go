@@ -107,6 +107,8 @@ func TestGoalIsMetWhenAllOfItIs(t *testing.T) {
 		"not the 99th":           {good, goal{p99: new(2.9), max: new(4.0)}, "p99 ≤ 2.9 ms, max ≤ 4 ms", new(false)},
 		"not the worst":          {good, goal{p99: new(3.0), max: new(3.9)}, "p99 ≤ 3 ms, max ≤ 3.9 ms", new(false)},
 		"the first of two fails": {good, goal{least: new(3.0), most: new(3.0)}, "≥ 3 ms, ≤ 3 ms", new(false)},
+		"clean":                  {good, goal{clean: true}, "0 / 0 / 0", new(true)},
+		"not clean":              {with(func(r *result) { r.Reordered = 1 }), goal{clean: true}, "0 / 0 / 0", new(false)},
 		"lost":                   {with(func(r *result) { r.Lost = 1 }), goal{most: new(2.0)}, "≤ 2 ms", new(false)},
 		"repeated":               {with(func(r *result) { r.Repeated = 1 }), goal{most: new(2.0)}, "≤ 2 ms", new(false)},
 		"reordered":              {with(func(r *result) { r.Reordered = 1 }), goal{most: new(2.0)}, "≤ 2 ms", new(false)},

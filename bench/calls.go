@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -46,12 +47,14 @@ func (s *speed) callFor(ctx context.Context, b *bed, goroutines int, f func(ctx 
 		return err
 	}
 	elapsed := time.Since(began)
-	var all []time.Duration
-	for _, t := range times {
-		all = append(all, t...)
-	}
-	s.times = append(s.times, all...)
-	s.medians = append(s.medians, percentile(all, 0.5))
+	all := slices.Concat(times...)
+	s.add(all)
 	s.perSecond = append(s.perSecond, float64(len(all))/elapsed.Seconds())
 	return nil
+}
+
+// add adds the times of a round.
+func (s *speed) add(times []time.Duration) {
+	s.times = append(s.times, times...)
+	s.medians = append(s.medians, percentile(times, 0.5))
 }

@@ -37,6 +37,7 @@ type goal struct {
 	most      *float64
 	p99       *float64 // at most, in milliseconds
 	max       *float64
+	clean     bool // nothing lost, repeated or reordered, if there is no other goal
 }
 
 // judge fills the columns that follow from the others. A line that lost, repeated
@@ -59,6 +60,9 @@ func (r result) judge(g goal) result {
 	ask(g.most, func(l float64) bool { return r.Ours <= l }, "≤ %g "+r.Unit)
 	ask(g.p99, func(l float64) bool { return r.P99 <= l }, "p99 ≤ %g ms")
 	ask(g.max, func(l float64) bool { return r.Max <= l }, "max ≤ %g ms")
+	if g.clean {
+		texts = append(texts, "0 / 0 / 0")
+	}
 	if r.Goal = strings.Join(texts, ", "); r.Goal != "" {
 		r.Met = &met
 	}
