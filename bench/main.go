@@ -16,6 +16,8 @@ import (
 	"syscall"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/peatlog/peat/bench/internal/server"
 )
 
 // command is the command line.
@@ -55,7 +57,7 @@ func (c command) run(ctx context.Context) error {
 		return err
 	}
 	defer stop()
-	return withServer(c.DSN, func(dsn string) error {
+	return server.With(c.DSN, func(dsn string) error {
 		results, err := runAll(ctx, chosen, dsn, c.Quick)
 		if len(results) > 0 { // also after an error: what was measured is measured
 			fmt.Print(table(results))
