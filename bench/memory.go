@@ -48,7 +48,7 @@ func memory(ctx context.Context, b *bed) ([]result, error) {
 	err = b.takeTurns(ctx, func() error {
 		t := newTally(streams, perStream)
 		err := replay.ours.count(streams*perStream, func() error {
-			_, err := b.replayOurs(ctx, fmt.Sprintf("replay %d", len(replay.ours.bytes)), t)
+			_, err := pollAll(ctx, b.store, fmt.Sprintf("replay %d", len(replay.ours.bytes)), t)
 			return err
 		})
 		t.addTo(&replay.wrong)

@@ -47,6 +47,12 @@ var scenarios = []scenario{
 	{"growth-1M", "append and poll at the end of a log of 1 M events, against one of 10 k", growth(1_000_000)},
 	{"growth-10M", "the same of 10 M events", growth(10_000_000)},
 	{"memory", "what a load of 100 events and a replay allocate, against the same by SELECT", memory},
+	{"sqlite-append-1", "one goroutine appends an event at a time to SQLite, against a bare insert", onFile(sqliteAppend(1))},
+	{"sqlite-append-16", "16 goroutines, against as many that insert", onFile(sqliteAppend(16))},
+	{"sqlite-append-64", "64 goroutines", onFile(sqliteAppend(64))},
+	{"sqlite-load-100", "load of 100 events from SQLite, against a SELECT of them", onFile(sqliteLoad)},
+	{"sqlite-replay", "typed replay of the log from SQLite, against a SELECT", onFile(sqliteReplay)},
+	{"sqlite-projection-each", "transactional projection in SQLite, one upsert per event", onFile(sqliteProject)},
 	{"wakes", "the polls of a subscription that has caught up, for 3,000 appends", wakes},
 }
 
