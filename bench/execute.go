@@ -29,20 +29,6 @@ var (
 	moveHead string
 )
 
-// account is the aggregate of the commands.
-type account struct {
-	Payments int64
-	Cents    int64
-}
-
-// Apply implements aggregate.Aggregate.
-func (a *account) Apply(e event) {
-	if e, ok := e.(paid); ok {
-		a.Payments++
-		a.Cents += e.Cents
-	}
-}
-
 var errTooRich = errors.New("too rich")
 
 // pay is the decision: it depends on the state, and its event names the place that it
@@ -51,10 +37,8 @@ func (a *account) pay(stream int) ([]event, error) {
 	if a.Cents < 0 {
 		return nil, errTooRich
 	}
-	return []event{paid{Stream: stream, Seq: a.Payments + 1, Cents: 7, From: "account-" + strconv.Itoa(stream), Note: "rent of the month, paid"}}, nil
+	return []event{paid{Stream: stream, Seq: a.Seq + 1, Cents: 7, From: "account-" + strconv.Itoa(stream), Note: "rent of the month, paid"}}, nil
 }
-
-var accounts = aggregate.Define("bench", union, func() *account { return new(account) })
 
 // executes is so many goroutines that execute one command after another, on so many
 // streams. A stream gets perStream events, then the next one takes its place; 0 is no

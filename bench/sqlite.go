@@ -96,7 +96,7 @@ type execer interface {
 	ExecContext(ctx context.Context, args ...any) (sql.Result, error)
 }
 
-func insertRow(ctx context.Context, insert execer, e paid) error {
+func insertInto(ctx context.Context, insert execer, e paid) error {
 	data, err := json.Marshal(e)
 	if err != nil {
 		return err
@@ -109,10 +109,6 @@ func insertRow(ctx context.Context, insert execer, e paid) error {
 	return err
 }
 
-// stored is an event as both write it.
-func stored(stream int, seq int64) paid {
-	return paid{Stream: stream, Seq: seq, Cents: seq*100 + 7, From: "account-" + strconv.Itoa(stream), Note: "rent of the month, paid"}
-}
 
 func appendStored(ctx context.Context, store es.Appender, e paid) error {
 	data, err := json.Marshal(e)
@@ -128,7 +124,7 @@ func (f *file) fill(ctx context.Context, streams, perStream int) error {
 	err := f.store.InTx(ctx, func(tx *sqlite.Tx) error {
 		for seq := range perStream {
 			for n := range streams {
-				if err := appendStored(ctx, tx, stored(n, int64(seq)+1)); err != nil {
+				if err := appendStored(ctx, tx, payment(n, int64(seq)+1)); err != nil {
 					return err
 				}
 			}
@@ -146,7 +142,7 @@ func (f *file) fill(ctx context.Context, streams, perStream int) error {
 	insert := tx.StmtContext(ctx, f.insert)
 	for seq := range perStream {
 		for n := range streams {
-			if err := insertRow(ctx, insert, stored(n, int64(seq)+1)); err != nil {
+			if err := insertInto(ctx, insert, payment(n, int64(seq)+1)); err != nil {
 				return err
 			}
 		}
@@ -185,14 +181,14 @@ func sqliteAppend(goroutines int) func(ctx context.Context, b *bed, f *file) ([]
 		var ours, reference speed
 		err := b.takeTurns(ctx, func() error {
 			return ours.callFor(ctx, b, goroutines, func(ctx context.Context, n int) error {
-				err := appendStored(ctx, f.store, stored(n, ourSeqs[n]+1))
+				err := appendStored(ctx, f.store, payment(n, ourSeqs[n]+1))
 				ourSeqs[n]++
 				return err
 			})
 		}, func() error {
 			return reference.callFor(ctx, b, goroutines, func(ctx context.Context, n int) error {
 				rawSeqs[n]++
-				return insertRow(ctx, f.insert, stored(n, rawSeqs[n]))
+				return insertInto(ctx, f.insert, payment(n, rawSeqs[n]))
 			})
 		})
 		if err != nil {
