@@ -15,6 +15,7 @@ import (
 	"github.com/peatlog/peat/codec"
 	"github.com/peatlog/peat/es"
 	"github.com/peatlog/peat/es/estest"
+	"github.com/peatlog/peat/es/postgres"
 	"github.com/peatlog/peat/internal/backends"
 )
 
@@ -142,8 +143,17 @@ func (*asked) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {
 func TestLoadIsOneStatement(t *testing.T) {
 	t.Parallel()
 	var a asked
-	log := backends.NewPostgres(t, func(c *pgxpool.Config) { c.ConnConfig.Tracer, c.MaxConns = &a, 1 })
-	repo := newRepository(log.Store)
+	log := backends.NewPostgres(t, func(c *pgxpool.Config) {
+		c.ConnConfig.Tracer, c.MaxConns = &a, 1
+		c.ShouldPing = func(context.Context, pgxpool.ShouldPingParams) bool { return false } // not ours
+	})
+	opts := log.Options
+	opts.Silent = true // nobody is to be told of the save meanwhile
+	store, err := postgres.Open(t.Context(), log.Pool, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	repo := newRepository(store)
 	mustSave(t, repo, added{1}, added{2})
 	wantStored(t, repo, 2, 3) // what is prepared on first use is prepared
 	before := a.n.Load()

@@ -38,7 +38,9 @@ func TestMalformedEventStopsBeforeItsHandler(t *testing.T) {
 				return nil
 			})),
 		} {
-			err := newRunner(t, store, consumer(name, d)).Run(t.Context())
+			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+			err := newRunner(t, store, consumer(name, d)).Run(ctx)
+			cancel()
 			stopped, ok := errors.AsType[*subscribe.DeliveryError](err)
 			if !ok || stopped.Event.Version != 1 || !errors.Is(err, es.ErrDecode) || !errors.Is(err, codec.ErrMalformed) {
 				t.Errorf("%s: Run: %v, want a DeliveryError about version 1", name, err)
