@@ -2,8 +2,10 @@ package proptest
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"strconv"
 	"strings"
@@ -49,12 +51,24 @@ type pgScope struct {
 // patient is far above what a statement takes that does not wait.
 const patient = 30 * time.Second
 
-// newPGWorld starts a server and makes a log there.
-func newPGWorld(t testing.TB) *pgWorld {
+// newPGWorld starts a server and makes a log there. The statements of the store can be
+// changed on their way to the server; nil leaves them as they are.
+func newPGWorld(t testing.TB, mangle func(sql []byte) []byte) *pgWorld {
+	t.Helper()
 	cluster := pgtest.NewCluster(t, pgtest.Options{Settings: map[string]string{
 		"autovacuum": "off", "deadlock_timeout": "1h", // both draw lots otherwise
 	}})
-	pool, err := pgxpool.New(t.Context(), cluster.URL())
+	config, err := pgxpool.ParseConfig(cluster.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if mangle != nil {
+		config.ConnConfig.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
+			conn, err := new(net.Dialer).DialContext(ctx, network, address)
+			return &mangledConn{Conn: conn, mangle: mangle}, err
+		}
+	}
+	pool, err := pgxpool.NewWithConfig(t.Context(), config)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,6 +93,34 @@ func newPGWorld(t testing.TB) *pgWorld {
 		}
 	})
 	return w
+}
+
+// mangledConn changes the statements that are prepared on a connection.
+type mangledConn struct {
+	net.Conn
+	mangle  func(sql []byte) []byte
+	started bool
+}
+
+// Write gets whole messages: a type, a length that counts itself, and that much. Only
+// the first one, which starts the session, has no type.
+func (c *mangledConn) Write(messages []byte) (int, error) {
+	if !c.started {
+		c.started = true
+		return c.Conn.Write(messages)
+	}
+	var changed []byte
+	for rest := messages; len(rest) > 0; {
+		size := 1 + binary.BigEndian.Uint32(rest[1:])
+		message := rest[:size]
+		if message[0] == 'P' { // Parse
+			text := c.mangle(message[5:])
+			message = append(binary.BigEndian.AppendUint32([]byte{'P'}, uint32(4+len(text))), text...)
+		}
+		changed, rest = append(changed, message...), rest[size:]
+	}
+	_, err := c.Conn.Write(changed)
+	return len(messages), err
 }
 
 func (w *pgWorld) exec(sql string, args ...any) {
