@@ -32,7 +32,7 @@ func TestDifferential(t *testing.T) {
 			})
 			rapid.Check(t, func(t *rapid.T) {
 				s := withoutRace(scripts(limits{steps: part.steps}).Draw(t, "script"))
-				if diff := differ(real, s); diff != "" {
+				if diff := difference(real, s); diff != "" {
 					last = s
 					t.Fatalf("after\n%s\n%s", s, diff)
 				}
@@ -56,7 +56,7 @@ func TestDifferentialCatchesPlantedBug(t *testing.T) {
 	drawn := scripts(limits{steps: 50})
 	for seed := range 200 {
 		s := withoutRace(drawn.Example(seed))
-		if differ(real, s) != "" {
+		if difference(real, s) != "" {
 			t.Logf("caught by script %d of 200, shrunk to\n%s", seed+1, shrunkDifference(real, s))
 			return
 		}
@@ -70,9 +70,9 @@ func shrunkDifference(real *pgWorld, s script) string {
 	s = shrink(s, func(s script) (script, bool) {
 		s = withoutRace(run(s, mutant{}).script) // what can be taken
 		tries++
-		return s, tries < 2000 && differ(real, s) != ""
+		return s, tries < 2000 && difference(real, s) != ""
 	})
-	return s.String() + differ(real, s)
+	return s.String() + difference(real, s)
 }
 
 // withoutRace is a script up to where two statements would go on at the same time.
@@ -83,8 +83,8 @@ func withoutRace(s script) script {
 	return s
 }
 
-// differ plays a script on both and returns how they differ (-simulated +real).
-func differ(real *pgWorld, s script) string {
+// difference plays a script on both and returns how they differ (-simulated +real).
+func difference(real *pgWorld, s script) string {
 	sim, there := newPlay(mutant{}), newPlayOn(real, false)
 	defer sim.stop()
 	real.reset()

@@ -402,7 +402,7 @@ func (w *simWorld) state(p *play) string {
 func (p *play) places(base window.XID) string {
 	var b strings.Builder
 	for _, r := range p.readers {
-		fmt.Fprintf(&b, "reader %s stands at %s and got", r.name, place(r.next, base))
+		fmt.Fprintf(&b, "reader %s stands at %s and got", r.name, standing(r.next, base))
 		for _, d := range r.got {
 			fmt.Fprintf(&b, " %s/%d", d.stream, d.version)
 		}
@@ -414,8 +414,8 @@ func (p *play) places(base window.XID) string {
 	return b.String()
 }
 
-// place is a checkpoint as text, with all ids less base.
-func place(cp es.Checkpoint, base window.XID) string {
+// standing is a checkpoint as text, with all ids less base.
+func standing(cp es.Checkpoint, base window.XID) string {
 	if cp == "" {
 		return "the beginning"
 	}

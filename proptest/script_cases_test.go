@@ -65,6 +65,13 @@ var cases = map[string]struct {
 		},
 		map[int]string{5: "waits", 6: "scope 2: version 1", 7: "waits", 9: "scope 3: version 3"},
 	},
+	"a row that is locked already is not locked again": {
+		script{
+			appends(0, to(0)), scope(0, opBegin), appends(0, to(0, es.NoStream)), scope(0, opSavepoint), appends(0, to(0, es.Exact(5))),
+			appends(0, to(0)), scope(0, opSavepoint), appends(0, to(0, es.NoStream)), scope(0, opRollbackTo), appends(1, to(0)), scope(0, opCommit),
+		},
+		map[int]string{5: "conflict at 1", 10: "waits", 11: "scope 2: version 3"},
+	},
 	"a deadlock in a savepoint undoes the savepoint": {
 		script{
 			scope(0, opBegin), scope(1, opBegin), appends(0, to(0)), scope(0, opSavepoint), appends(1, to(1)), appends(1, to(0)),
@@ -91,7 +98,7 @@ func TestCases(t *testing.T) {
 			if t.Failed() {
 				t.Logf("after\n%s", p)
 			}
-			if diff := differ(real, slices.Clone(c.script)); diff != "" {
+			if diff := difference(real, slices.Clone(c.script)); diff != "" {
 				t.Errorf("PostgreSQL differs (-simulated +real):\n%s", diff)
 			}
 		})

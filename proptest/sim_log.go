@@ -149,6 +149,7 @@ func (l *tables) lockStream(t *transaction, id string) error {
 	}
 	if _, ok := l.streams.get(t, id); !ok {
 		l.streams.put(t, id, streamRow{number: number})
+		l.wrote(t, lockKey{"streams", id})
 	}
 	return nil
 }
@@ -168,6 +169,7 @@ func (l *tables) advance(t *transaction, p es.Prepared, seen int64, own window.X
 	row.version += int64(len(p.Events))
 	row.lastKey = max(row.lastKey, own)
 	l.streams.put(t, id, row)
+	l.wrote(t, lockKey{"streams", id})
 	return row, true, nil
 }
 

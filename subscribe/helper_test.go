@@ -67,10 +67,12 @@ func inBothStores(t *testing.T, test func(t *testing.T, store subscribe.RunnerSt
 	})
 }
 
-// quick are the options of a runner whose tests shall not take long.
+// quick are the options of a runner whose tests shall not take long. The TTL is long, for
+// a machine so busy that a session is not heard of for seconds; tests of what comes
+// behind it set their own.
 func quick(t *testing.T) subscribe.RunnerOptions {
 	return subscribe.RunnerOptions{
-		LeaseTTL: 2 * time.Second, Recheck: 50 * time.Millisecond, PollInterval: 50 * time.Millisecond,
+		LeaseTTL: 10 * time.Second, Recheck: 50 * time.Millisecond, PollInterval: 50 * time.Millisecond,
 		Logger: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
 }

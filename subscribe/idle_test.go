@@ -123,7 +123,7 @@ func TestIdleRunnerCostsLittle(t *testing.T) {
 	perSecond := float64(q.asked.n.Load()-asked) / long.Seconds()
 	t.Logf("%d idle subscriptions: %.1f statements/s, %d polls, %d transaction ids in %v",
 		subscriptions, perSecond, p.all.Load()-polled, q.nextXID(t)-xid, long)
-	if perSecond > 20 {
+	if perSecond > 10 {
 		t.Errorf("%.1f statements/s", perSecond)
 	}
 	if perSecond < 1 {
@@ -158,12 +158,15 @@ func TestPollsFollowTheAppends(t *testing.T) {
 	for n := range appends {
 		write(t, q.store, "a", n)
 	}
-	eventually(t, "delivered", func() bool { return handled.Load() == appends+1 })
+	eventually(t, "delivered", func() bool { return handled.Load() >= appends+1 })
+	if n := handled.Load(); n != appends+1 {
+		t.Errorf("%d of %d events were delivered, with %d leases lost", n, appends+1, w.ended.Load())
+	}
 	delivered := p.all.Load()
 	polled := delivered - before
 	empty = p.empty.Load() - empty
 	t.Logf("%d polls for %d appends in %v, %d of them empty", polled, appends, time.Since(began), empty)
-	if polled > appends+10 { // every ten seconds the runner looks at everything anew
+	if polled > appends+10 { // those of the start, or of a lease that was lost, among them
 		t.Errorf("%d polls for %d appends", polled, appends)
 	}
 	// A poll that comes between an append's commit and its wake-up leaves it nothing.
@@ -172,8 +175,7 @@ func TestPollsFollowTheAppends(t *testing.T) {
 	}
 	<-time.After(time.Second) // of nothing
 	// Such a wake-up may be left from the last append. The backstop asks for another poll if
-	// a transaction was open at the last one, such as that of a notification. And the
-	// runner may look at everything anew.
+	// a transaction was open at the last one, such as that of a notification.
 	if n := p.all.Load() - delivered; n > 3 {
 		t.Errorf("%d polls after the last event", n)
 	}
@@ -194,8 +196,7 @@ func (deafSession) Grown(_ context.Context, behind []es.Checkpoint) ([]bool, err
 	return make([]bool, len(behind)), nil
 }
 
-// A poll that nobody asked for comes at the latest when the runner looks at everything
-// anew, ten seconds after its start.
+// soon is before the runner looks at its generations anew, ten seconds after its start.
 const soon = 8 * time.Second
 
 // Each of two stores, on one pool or on two, wakes the readers of the other by what it

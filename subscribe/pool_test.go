@@ -104,7 +104,7 @@ func TestExhaustedPoolKeepsItsLeasesAndSaysWhatItWaitsFor(t *testing.T) {
 		}
 	}
 	w, rival := watch(t), watch(t)
-	w.LeaseTTL = time.Second // less than until it is said
+	w.LeaseTTL = 2 * time.Second // less than until it is said
 	start(t, w.runner(t, store, consumers()...))
 	write(t, log.Store, "a", 1)
 	one.want(t, "a/1")
@@ -179,7 +179,7 @@ func TestManySubscriptionsShareAPoolOfTwo(t *testing.T) {
 		consumers = append(consumers, consumer(names[i], subscribe.AtLeastOnce(subscribe.Each(notes, &seen[i]))))
 	}
 	w := watch(t)
-	w.LeaseTTL = time.Second
+	w.LeaseTTL = 3 * time.Second
 	stop := start(t, w.runner(t, store, consumers...))
 	began := time.Now()
 	var want []string
@@ -198,9 +198,8 @@ func TestManySubscriptionsShareAPoolOfTwo(t *testing.T) {
 		t.Errorf("after the end %d leases are held, %d were given back", h, w.ended.Load())
 	}
 	givenBack(t, pool)
-	if sessions := kill(t, log, app+" peat session", n); sessions != 0 {
-		t.Errorf("after the end %d sessions are open", sessions)
-	}
+	// A backend ends some time after its client.
+	eventually(t, "without a session", func() bool { return count(t, log, app+" peat session") == 0 })
 }
 
 // Rows B70, B74: handlers that take longer than the TTL keep all connections busy, and
@@ -209,7 +208,7 @@ func TestSlowHandlersKeepTheirLeases(t *testing.T) {
 	t.Parallel()
 	log := backends.NewPostgres(t)
 	store, pool := process(t, log, unique(), 2)
-	const ttl = time.Second
+	const ttl = 3 * time.Second
 	var calls atomic.Int64
 	var consumers, rivals []subscribe.Consumer
 	var tallies []tally
@@ -218,7 +217,7 @@ func TestSlowHandlersKeepTheirLeases(t *testing.T) {
 		slow := subscribe.EachIn(notes, func(ctx context.Context, tx pgx.Tx, e es.Envelope[note]) error {
 			calls.Add(1)
 			select {
-			case <-time.After(5 * ttl / 2): // it is at work
+			case <-time.After(3 * ttl / 2): // it is at work
 				return y.each(ctx, tx, e)
 			case <-ctx.Done():
 				return ctx.Err()

@@ -324,10 +324,11 @@ func rebuildUnderLoad[T any](t *testing.T, m *model[T]) {
 		seen = rows
 	}
 	m.want(t, generation(2), want)
-	status, err := r.Status(t.Context())
-	if err != nil || status[0].Live != 2 || status[0].Building != 0 || len(status[0].Readers) != 2 {
-		t.Errorf("status: %+v, %v", status, err)
-	}
+	// What OnRebuild was told comes true with the end of its transaction.
+	eventually(t, "live", func() bool {
+		status, err := r.Status(t.Context())
+		return err == nil && status[0].Live == 2 && status[0].Building == 0 && len(status[0].Readers) == 2
+	})
 	// The old generation stands still.
 	old, err := m.rows(t.Context(), generation(1))
 	last := write(t, m.log, "0", 1)

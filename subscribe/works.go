@@ -170,7 +170,6 @@ func (w *works) replan(ctx context.Context) error {
 		if r.building.Swap(want.building) != want.building || r.waits.Load() {
 			r.lookAgain.Store(true)
 		}
-		r.poke() // should a wake-up ever be lost
 	}
 	return nil
 }

@@ -100,6 +100,10 @@ func TestNothingMoreMeansNothing(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		c := window.Cursor{Horizon: rapid.SampledFrom(horizons).Draw(t, "horizon"), From: smallFrontier(t, "from")}
 		now := smallFrontier(t, "now")
+		if rapid.Bool().Draw(t, "nothing was in flight") {
+			c.From.Snapshot = window.Snapshot{Xmin: c.From.Snapshot.Xmax, Xmax: c.From.Snapshot.Xmax}
+			c.From.Next = c.From.Snapshot.Xmax
+		}
 		if rapid.Bool().Draw(t, "all of some have ended") {
 			xmin := c.From.Snapshot.Xmax + window.XID(rapid.Uint64Range(0, 3).Draw(t, "ended"))
 			now.Snapshot = window.Snapshot{Xmin: xmin, Xmax: xmin}
@@ -116,7 +120,11 @@ func TestNothingMoreMeansNothing(t *testing.T) {
 		for range 20 {
 			// A row that is visible has a position that was drawn by now, and one whose
 			// position was drawn by From has an id from before From's Next.
-			r := smallRow(t, rapid.Int64Range(1, max(now.LastPosition, 1)).Draw(t, "row"), c.From.Next)
+			position, below := rapid.Int64Range(1, max(now.LastPosition, 1)).Draw(t, "row"), c.From.Next
+			if position > c.From.LastPosition {
+				below = now.Next
+			}
+			r := smallRow(t, position, max(below, window.FirstXID+1))
 			w := window.Window{Horizon: c.Horizon, From: c.From, To: now, Epochs: all}
 			if r.Position <= now.LastPosition && w.Holds(r) {
 				t.Fatalf("%+v has nothing more at %+v, and there is %+v", c, now, r)
