@@ -28,7 +28,7 @@ type pgWorld struct {
 	t      testing.TB
 	ctx    context.Context
 	pool   *pgxpool.Pool
-	store_ *postgres.Store
+	log    *postgres.Store
 	scopes [scopes]pgScope
 	// deadlocks are the statements that are to end in one: PostgreSQL looks for a ring when
 	// a statement has waited for deadlock_timeout, and that decides who has to go.
@@ -77,11 +77,11 @@ func newPGWorld(t testing.TB, mangle func(sql []byte) []byte) *pgWorld {
 	if err := postgres.Migrate(w.ctx, pool, postgres.Options{}); err != nil {
 		t.Fatal(err)
 	}
-	if w.store_, err = postgres.Open(w.ctx, pool, postgres.Options{Silent: true}); err != nil {
+	if w.log, err = postgres.Open(w.ctx, pool, postgres.Options{Silent: true}); err != nil {
 		t.Fatal(err)
 	}
 	w.exec("CREATE TABLE effects (position bigint PRIMARY KEY, stream_id text NOT NULL, version bigint NOT NULL)")
-	if _, err := w.store_.Feed(w.ctx, "", es.FeedOptions{}); err != nil { // gives the server its incarnation
+	if _, err := w.log.Feed(w.ctx, "", es.FeedOptions{}); err != nil { // gives the server its incarnation
 		t.Fatal(err)
 	}
 	for i := range w.scopes {
@@ -89,7 +89,7 @@ func newPGWorld(t testing.TB, mangle func(sql []byte) []byte) *pgWorld {
 	}
 	t.Cleanup(func() {
 		for i := range w.scopes {
-			_ = w.scopes[i].conn.Close(context.Background()) //nolint:usetesting // the test's own is done
+			_ = w.scopes[i].conn.Close(context.Background()) // the test's own is done
 		}
 	})
 	return w
@@ -312,19 +312,19 @@ func appendEvents(ctx context.Context, conn *pgx.Conn, batch []es.Prepared) ([]o
 }
 
 func (w *pgWorld) feed(r *playReader, opts es.FeedOptions, _ func(string)) (es.Batch, error) {
-	return w.store_.Feed(w.ctx, r.next, opts)
+	return w.log.Feed(w.ctx, r.next, opts)
 }
 
 func (w *pgWorld) claim(subscription, holder string) (es.Checkpoint, int64, error) {
-	return w.store_.ClaimCheckpoint(w.ctx, subscription, holder)
+	return w.log.ClaimCheckpoint(w.ctx, subscription, holder)
 }
 
-func (w *pgWorld) store(p es.Progress, effects []es.Failure, clear bool) error {
-	if len(effects) == 0 && !clear {
-		return w.store_.SaveProgress(w.ctx, p)
+func (w *pgWorld) store(p es.Progress, effects []es.Failure, anew bool) error {
+	if len(effects) == 0 && !anew {
+		return w.log.SaveProgress(w.ctx, p)
 	}
-	return w.store_.Deliver(w.ctx, func(tx pgx.Tx) error {
-		if clear {
+	return w.log.Deliver(w.ctx, func(tx pgx.Tx) error {
+		if anew {
 			if _, err := tx.Exec(w.ctx, "DELETE FROM effects"); err != nil {
 				return err
 			}
@@ -339,7 +339,7 @@ func (w *pgWorld) store(p es.Progress, effects []es.Failure, clear bool) error {
 }
 
 func (w *pgWorld) parked(subscription string) []es.Parked {
-	all, err := w.store_.Parked(w.ctx, subscription)
+	all, err := w.log.Parked(w.ctx, subscription)
 	if err != nil {
 		w.t.Fatal(err)
 	}

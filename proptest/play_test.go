@@ -26,9 +26,9 @@ type world interface {
 	// feed reads a batch. Before each statement it calls pause, if it can.
 	feed(r *playReader, opts es.FeedOptions, pause func(string)) (es.Batch, error)
 	claim(subscription, holder string) (es.Checkpoint, int64, error)
-	// store stores progress and what a handler writes, in one transaction; clear removes
+	// store stores progress and what a handler writes, in one transaction; anew removes
 	// all that handlers have written before.
-	store(p es.Progress, effects []es.Failure, clear bool) error
+	store(p es.Progress, effects []es.Failure, anew bool) error
 	parked(subscription string) []es.Parked
 	stop()
 }

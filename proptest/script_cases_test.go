@@ -83,7 +83,7 @@ var cases = map[string]struct {
 
 func TestCases(t *testing.T) {
 	t.Parallel()
-	real := newPGWorld(t, nil)
+	server := newPGWorld(t, nil)
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			p := run(c.script, mutant{})
@@ -98,8 +98,8 @@ func TestCases(t *testing.T) {
 			if t.Failed() {
 				t.Logf("after\n%s", p)
 			}
-			if diff := difference(real, slices.Clone(c.script)); diff != "" {
-				t.Errorf("PostgreSQL differs (-simulated +real):\n%s", diff)
+			if diff := difference(server, slices.Clone(c.script)); diff != "" {
+				t.Errorf("PostgreSQL differs (-simulated +server):\n%s", diff)
 			}
 		})
 	}

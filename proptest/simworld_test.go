@@ -180,11 +180,11 @@ func (w *simWorld) claim(subscription, holder string) (es.Checkpoint, int64, err
 	return cp, revision, err
 }
 
-func (w *simWorld) store(p es.Progress, effects []es.Failure, clear bool) error {
+func (w *simWorld) store(p es.Progress, effects []es.Failure, anew bool) error {
 	t := w.db.begin(never)
 	defer t.rollback()
 	for _, key := range w.effects.keys(t) {
-		if clear {
+		if anew {
 			w.effects.del(t, key)
 		}
 	}
