@@ -70,7 +70,7 @@ func shrunkDifference(server *pgWorld, s script) string {
 	s = shrink(s, func(s script) (script, bool) {
 		s = withoutRace(run(s, mutant{}).script) // what can be taken
 		tries++
-		return s, tries < 2000 && difference(server, s) != ""
+		return s, tries < 500 && difference(server, s) != ""
 	})
 	return s.String() + difference(server, s)
 }
