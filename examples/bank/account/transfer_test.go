@@ -64,7 +64,7 @@ func TestConcurrentTransfersKeepTheTotal(t *testing.T) {
 				for range transfers {
 					from := rand.N(accounts)
 					to := (from + 1 + rand.N(accounts-1)) % accounts // any other one
-					err := account.Transfer(t.Context(), b.accounts, b.inTx, strconv.Itoa(from), strconv.Itoa(to), rand.N(money.Amount(60))+1)
+					_, err := account.Transfer{From: strconv.Itoa(from), To: strconv.Itoa(to), Amount: rand.N(money.Amount(60)) + 1}.Run(t.Context(), b.accounts, b.inTx)
 					if err != nil && !errors.Is(err, account.ErrInsufficientFunds) {
 						t.Errorf("transfer: %v", err)
 					}
@@ -107,7 +107,7 @@ func TestARefusedTransferMovesNothing(t *testing.T) {
 			"negative":       {"a", "b", -1, account.ErrAmountNotPositive},
 			"to an empty id": {"a", "", 1, es.ErrInvalidStream},
 		} {
-			err := account.Transfer(t.Context(), b.accounts, b.inTx, c.from, c.to, c.amount)
+			_, err := account.Transfer{From: c.from, To: c.to, Amount: c.amount}.Run(t.Context(), b.accounts, b.inTx)
 			if !errors.Is(err, c.why) {
 				t.Errorf("%s: got %v, want %v", name, err, c.why)
 			}
@@ -126,7 +126,7 @@ func TestATransferWithACommandIDLandsOnce(t *testing.T) {
 		b.openWith(t, "b", 0)
 		ctx := es.WithCommandID(t.Context(), "transfer-1")
 		for range 3 {
-			if err := account.Transfer(ctx, b.accounts, b.inTx, "a", "b", 60); err != nil {
+			if _, err := (account.Transfer{From: "a", To: "b", Amount: 60}).Run(ctx, b.accounts, b.inTx); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -37,6 +37,7 @@ type grammar struct {
 	Withdraw withdrawCmd `cmd:"" help:"Take money out of an account."`
 	Transfer transferCmd `cmd:"" help:"Move money from one account to another."`
 	Close    closeCmd    `cmd:"" help:"Close an account, which must be empty."`
+	Serve    serveCmd    `cmd:"" help:"Serve the pages and the HTTP interface."`
 }
 
 // Run runs the command that args say and returns the exit code: 0, or 1 when it
