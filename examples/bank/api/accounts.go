@@ -58,21 +58,21 @@ func (s *Server) registerAccounts() {
 		{"withdraw", "Take money out", (*account.Account).Withdraw},
 	} {
 		register(s, onAccount(c.name, c.summary), func(ctx context.Context, in *moveInput) (*receipt, error) {
-			cmd := command(in.commandHeaders, in.matchHeader, "%s %s", c.name, money.Amount(in.Body.Amount))
+			cmd := command(in.CommandHeaders, in.MatchHeader, "%s %s", c.name, money.Amount(in.Body.Amount))
 			return s.execute(ctx, cmd, in.ID, func(a *account.Account) ([]account.Event, error) {
 				return c.decide(a, money.Amount(in.Body.Amount))
 			})
 		})
 	}
 	register(s, onAccount("freeze", "Stop what is taken out"), func(ctx context.Context, in *freezeInput) (*receipt, error) {
-		return s.execute(ctx, command(in.commandHeaders, in.matchHeader, "freeze %s", in.Body.Reason), in.ID,
+		return s.execute(ctx, command(in.CommandHeaders, in.MatchHeader, "freeze %s", in.Body.Reason), in.ID,
 			func(a *account.Account) ([]account.Event, error) { return a.Freeze(in.Body.Reason) })
 	})
-	register(s, onAccount("unfreeze", "End a freeze"), func(ctx context.Context, in *plainInput) (*receipt, error) {
-		return s.execute(ctx, command(in.commandHeaders, in.matchHeader, "unfreeze"), in.ID, (*account.Account).Unfreeze)
+	register(s, onAccount("unfreeze", "End a freeze"), func(ctx context.Context, in *PlainInput) (*receipt, error) {
+		return s.execute(ctx, command(in.CommandHeaders, in.MatchHeader, "unfreeze"), in.ID, (*account.Account).Unfreeze)
 	})
-	register(s, onAccount("close", "Close an account, which must be empty"), func(ctx context.Context, in *plainInput) (*receipt, error) {
-		return s.execute(ctx, command(in.commandHeaders, in.matchHeader, "close"), in.ID, (*account.Account).Close)
+	register(s, onAccount("close", "Close an account, which must be empty"), func(ctx context.Context, in *PlainInput) (*receipt, error) {
+		return s.execute(ctx, command(in.CommandHeaders, in.MatchHeader, "close"), in.ID, (*account.Account).Close)
 	})
 }
 
@@ -81,28 +81,28 @@ func onAccount(name, summary string) huma.Operation {
 	return endpoint("POST", "/accounts/{id}/"+name, name, summary, http.StatusNotFound, http.StatusConflict, http.StatusPreconditionFailed)
 }
 
-type plainInput struct {
-	idPath
-	commandHeaders
-	matchHeader
+type PlainInput struct {
+	AccountPath
+	CommandHeaders
+	MatchHeader
 }
 
 type moveInput struct {
-	plainInput
+	PlainInput
 	Body struct {
 		Amount amount `json:"amount"`
 	}
 }
 
 type freezeInput struct {
-	plainInput
+	PlainInput
 	Body struct {
 		Reason string `json:"reason" minLength:"1" maxLength:"100"`
 	}
 }
 
 type openInput struct {
-	commandHeaders
+	CommandHeaders
 	Body struct {
 		ID        string `json:"id" pattern:"^[A-Za-z0-9][A-Za-z0-9._-]{0,39}$" example:"ann"`
 		Holder    string `json:"holder" minLength:"1" maxLength:"100"`
@@ -111,7 +111,7 @@ type openInput struct {
 }
 
 func (s *Server) openAccount(ctx context.Context, in *openInput) (*receipt, error) {
-	cmd := command(in.commandHeaders, matchHeader{}, "open %q %s", in.Body.Holder, money.Amount(in.Body.Overdraft))
+	cmd := command(in.CommandHeaders, MatchHeader{}, "open %q %s", in.Body.Holder, money.Amount(in.Body.Overdraft))
 	return s.execute(ctx, cmd, in.Body.ID, func(a *account.Account) ([]account.Event, error) {
 		return a.Open(in.Body.Holder, money.Amount(in.Body.Overdraft))
 	})
@@ -127,14 +127,14 @@ func (s *Server) execute(ctx context.Context, c service.Command, id string, deci
 }
 
 type listAccountsInput struct {
-	position
+	ReadAt
 	After  string `query:"after" maxLength:"40" doc:"The number of the account behind which to begin."`
 	Search string `query:"search" maxLength:"100" doc:"A part of the number or of the holder."`
 	Limit  int    `query:"limit" minimum:"1" maximum:"1000" default:"100"`
 }
 
 func (s *Server) listAccounts(ctx context.Context, in *listAccountsInput) (*list[accountBody], error) {
-	if err := s.wait(ctx, in.position, views.Accounts); err != nil {
+	if err := s.wait(ctx, in.ReadAt, views.Accounts); err != nil {
 		return nil, err
 	}
 	rows, err := s.bank.Views.AccountList(ctx, views.AccountList{After: in.After, Search: in.Search, Limit: in.Limit})
@@ -142,8 +142,8 @@ func (s *Server) listAccounts(ctx context.Context, in *listAccountsInput) (*list
 }
 
 type getAccountInput struct {
-	idPath
-	position
+	AccountPath
+	ReadAt
 	IfNoneMatch string `header:"If-None-Match" doc:"An ETag: 304 if the account still has it."`
 }
 
@@ -154,7 +154,7 @@ type accountOutput struct {
 }
 
 func (s *Server) getAccount(ctx context.Context, in *getAccountInput) (*accountOutput, error) {
-	if err := s.wait(ctx, in.position, views.Accounts); err != nil {
+	if err := s.wait(ctx, in.ReadAt, views.Accounts); err != nil {
 		return nil, err
 	}
 	row, err := s.bank.Views.Account(ctx, in.ID)
@@ -169,14 +169,14 @@ func (s *Server) getAccount(ctx context.Context, in *getAccountInput) (*accountO
 }
 
 type statementInput struct {
-	idPath
-	position
+	AccountPath
+	ReadAt
 	Below int64 `query:"below" minimum:"0" doc:"A version: begin with the line before it."`
 	Limit int   `query:"limit" minimum:"1" maximum:"1000" default:"100"`
 }
 
 func (s *Server) getStatement(ctx context.Context, in *statementInput) (*list[lineBody], error) {
-	if err := s.wait(ctx, in.position, views.Accounts, views.Statement); err != nil {
+	if err := s.wait(ctx, in.ReadAt, views.Accounts, views.Statement); err != nil {
 		return nil, err
 	}
 	if _, err := s.bank.Views.Account(ctx, in.ID); err != nil {

@@ -49,7 +49,7 @@ func (s *Server) consumers(ctx context.Context, _ *struct{}) (*list[consumerBody
 	}), err
 }
 
-type consumerPath struct {
+type ConsumerPath struct {
 	Name string `path:"name" maxLength:"50" example:"accounts"`
 }
 
@@ -59,14 +59,14 @@ type rebuildOutput struct {
 	}
 }
 
-func (s *Server) rebuild(ctx context.Context, in *consumerPath) (*rebuildOutput, error) {
+func (s *Server) rebuild(ctx context.Context, in *ConsumerPath) (*rebuildOutput, error) {
 	g, err := s.bank.Rebuild(ctx, in.Name)
 	out := &rebuildOutput{}
 	out.Body.Generation = g
 	return out, err
 }
 
-func (s *Server) cancelRebuild(ctx context.Context, in *consumerPath) (*struct{}, error) {
+func (s *Server) cancelRebuild(ctx context.Context, in *ConsumerPath) (*struct{}, error) {
 	return nil, s.bank.CancelRebuild(ctx, in.Name)
 }
 
@@ -79,7 +79,7 @@ type parkedBody struct {
 	Redrive  bool      `json:"redrive" doc:"It was asked to be delivered again."`
 }
 
-func (s *Server) parked(ctx context.Context, in *consumerPath) (*list[parkedBody], error) {
+func (s *Server) parked(ctx context.Context, in *ConsumerPath) (*list[parkedBody], error) {
 	all, err := s.bank.Parked(ctx, in.Name)
 	return listOf(all, func(p es.Parked) parkedBody {
 		return parkedBody{p.Stream.Key, p.Version, p.Error, p.Attempts, p.ParkedAt, p.Redrive}
@@ -87,7 +87,7 @@ func (s *Server) parked(ctx context.Context, in *consumerPath) (*list[parkedBody
 }
 
 type redriveInput struct {
-	consumerPath
+	ConsumerPath
 	Body struct {
 		Account string `json:"account,omitempty" maxLength:"40" doc:"Whose events; all without it."`
 	}
@@ -107,7 +107,7 @@ func (s *Server) redrive(ctx context.Context, in *redriveInput) (*redriveOutput,
 }
 
 type discardInput struct {
-	consumerPath
+	ConsumerPath
 	Body struct {
 		Account string `json:"account" minLength:"1" maxLength:"40"`
 		Version int64  `json:"version" minimum:"1"`

@@ -34,7 +34,7 @@ type findingBody struct {
 	What    string `json:"what"`
 }
 
-func (s *Server) books(ctx context.Context, in *position) (*booksOutput, error) {
+func (s *Server) books(ctx context.Context, in *ReadAt) (*booksOutput, error) {
 	if err := s.wait(ctx, *in, views.Accounts); err != nil {
 		return nil, err
 	}
@@ -49,7 +49,7 @@ func (s *Server) books(ctx context.Context, in *position) (*booksOutput, error) 
 }
 
 type daysInput struct {
-	position
+	ReadAt
 	Below string `query:"below" pattern:"^[0-9]{4}-[0-9]{2}-[0-9]{2}$" doc:"A day: begin with the one before it."`
 	Limit int    `query:"limit" minimum:"1" maximum:"1000" default:"100"`
 }
@@ -62,7 +62,7 @@ type dayBody struct {
 }
 
 func (s *Server) days(ctx context.Context, in *daysInput) (*list[dayBody], error) {
-	if err := s.wait(ctx, in.position, views.Days); err != nil {
+	if err := s.wait(ctx, in.ReadAt, views.Days); err != nil {
 		return nil, err
 	}
 	rows, err := s.bank.Views.Days(ctx, in.Below, in.Limit)
@@ -72,7 +72,7 @@ func (s *Server) days(ctx context.Context, in *daysInput) (*list[dayBody], error
 }
 
 type counterpartiesInput struct {
-	position
+	ReadAt
 	Limit int `query:"limit" minimum:"1" maximum:"1000" default:"100"`
 }
 
@@ -84,7 +84,7 @@ type counterpartyBody struct {
 }
 
 func (s *Server) counterparties(ctx context.Context, in *counterpartiesInput) (*list[counterpartyBody], error) {
-	if err := s.wait(ctx, in.position, views.Counterparties); err != nil {
+	if err := s.wait(ctx, in.ReadAt, views.Counterparties); err != nil {
 		return nil, err
 	}
 	rows, err := s.bank.Views.Counterparties(ctx, in.Limit)
@@ -113,7 +113,7 @@ type differenceBody struct {
 	Printed  amount `json:"printed"`
 }
 
-func (s *Server) reconciliation(ctx context.Context, in *position) (*reconciliationOutput, error) {
+func (s *Server) reconciliation(ctx context.Context, in *ReadAt) (*reconciliationOutput, error) {
 	if err := s.wait(ctx, *in, views.Reconciliation); err != nil {
 		return nil, err
 	}

@@ -23,7 +23,7 @@ func (s *Server) registerTransfers() {
 }
 
 type transferInput struct {
-	commandHeaders
+	CommandHeaders
 	Body struct {
 		From   string `json:"from" pattern:"^[A-Za-z0-9][A-Za-z0-9._-]{0,39}$" example:"ann"`
 		To     string `json:"to" pattern:"^[A-Za-z0-9][A-Za-z0-9._-]{0,39}$" example:"bob"`
@@ -34,7 +34,7 @@ type transferInput struct {
 // transfer answers with the receipt of the account that pays.
 func (s *Server) transfer(ctx context.Context, in *transferInput) (*receipt, error) {
 	t := account.Transfer{From: in.Body.From, To: in.Body.To, Amount: money.Amount(in.Body.Amount)}
-	r, err := s.bank.Transfer(ctx, command(in.commandHeaders, matchHeader{}, "transfer %s %s", t.To, t.Amount), t)
+	r, err := s.bank.Transfer(ctx, command(in.CommandHeaders, MatchHeader{}, "transfer %s %s", t.To, t.Amount), t)
 	if err != nil {
 		return nil, err
 	}
@@ -42,8 +42,8 @@ func (s *Server) transfer(ctx context.Context, in *transferInput) (*receipt, err
 }
 
 type payInput struct {
-	commandHeaders
-	matchHeader
+	CommandHeaders
+	MatchHeader
 	Body struct {
 		From   string    `json:"from" pattern:"^[A-Za-z0-9][A-Za-z0-9._-]{0,39}$" example:"ann"`
 		To     partyBody `json:"to"`
@@ -58,7 +58,7 @@ type partyBody struct {
 
 func (s *Server) pay(ctx context.Context, in *payInput) (*receipt, error) {
 	to, m := account.Party(in.Body.To), money.Amount(in.Body.Amount)
-	id, r, err := s.bank.Pay(ctx, command(in.commandHeaders, in.matchHeader, "pay %s %s", to, m), in.Body.From, to, m)
+	id, r, err := s.bank.Pay(ctx, command(in.CommandHeaders, in.MatchHeader, "pay %s %s", to, m), in.Body.From, to, m)
 	if err != nil {
 		return nil, err
 	}
@@ -81,12 +81,12 @@ func paymentOf(p views.Payment) paymentBody {
 }
 
 type listPaymentsInput struct {
-	position
+	ReadAt
 	Limit int `query:"limit" minimum:"1" maximum:"1000" default:"100"`
 }
 
 func (s *Server) listPayments(ctx context.Context, in *listPaymentsInput) (*list[paymentBody], error) {
-	if err := s.wait(ctx, in.position, views.Payments); err != nil {
+	if err := s.wait(ctx, in.ReadAt, views.Payments); err != nil {
 		return nil, err
 	}
 	rows, err := s.bank.Views.Payments(ctx, in.Limit)
@@ -94,14 +94,14 @@ func (s *Server) listPayments(ctx context.Context, in *listPaymentsInput) (*list
 }
 
 type getPaymentInput struct {
-	position
+	ReadAt
 	Payment string `path:"payment" format:"uuid"`
 }
 
 type paymentOutput struct{ Body paymentBody }
 
 func (s *Server) getPayment(ctx context.Context, in *getPaymentInput) (*paymentOutput, error) {
-	if err := s.wait(ctx, in.position, views.Payments); err != nil {
+	if err := s.wait(ctx, in.ReadAt, views.Payments); err != nil {
 		return nil, err
 	}
 	p, err := s.bank.Views.Payment(ctx, in.Payment)

@@ -42,18 +42,19 @@ func (a *amount) UnmarshalJSON(data []byte) error {
 	return err
 }
 
-// commandHeaders come with every command.
-type commandHeaders struct {
+// CommandHeaders come with every command. They are exported, as huma sees no fields of
+// embedded types that are not.
+type CommandHeaders struct {
 	Key string `header:"Idempotency-Key" pattern:"^[!-~]{1,100}$" doc:"Makes the command land once, however often it is sent. The same key with another command is refused."`
 }
 
-// matchHeader comes with commands on one account.
-type matchHeader struct {
+// MatchHeader comes with commands on one account.
+type MatchHeader struct {
 	IfMatch string `header:"If-Match" pattern:"^(\"[1-9][0-9]{0,17}\"|\\*)$" doc:"The ETag of the account that the command is meant for: it is refused if the account has changed since."`
 }
 
 // command returns what is common to commands, with the request in words.
-func command(h commandHeaders, m matchHeader, request string, args ...any) service.Command {
+func command(h CommandHeaders, m MatchHeader, request string, args ...any) service.Command {
 	c := service.Command{Key: h.Key, Request: fmt.Sprintf(request, args...), Actor: "api"}
 	c.IfVersion, _ = strconv.ParseInt(strings.Trim(m.IfMatch, `"`), 10, 64) // 0 for none and for *
 	return c
@@ -87,8 +88,8 @@ func receiptOf(id, location string, r service.Receipt) *receipt {
 
 func etag(version int64) string { return `"` + strconv.FormatInt(version, 10) + `"` }
 
-// position comes with every read of a read model.
-type position struct {
+// ReadAt comes with every read of a read model.
+type ReadAt struct {
 	Position int64 `header:"Bank-Position" minimum:"0" doc:"Of an earlier answer: the read waits until it sees what the command has done."`
 }
 
@@ -96,14 +97,14 @@ type position struct {
 const waiting = 5 * time.Second
 
 // wait waits for the read models to come to a position.
-func (s *Server) wait(ctx context.Context, p position, consumers ...string) error {
+func (s *Server) wait(ctx context.Context, p ReadAt, consumers ...string) error {
 	ctx, cancel := context.WithTimeout(ctx, waiting)
 	defer cancel()
 	return s.bank.Wait(ctx, p.Position, consumers...)
 }
 
-// idPath names an account in a path.
-type idPath struct {
+// AccountPath names an account in a path.
+type AccountPath struct {
 	ID string `path:"id" pattern:"^[A-Za-z0-9][A-Za-z0-9._-]{0,39}$" example:"ann"`
 }
 

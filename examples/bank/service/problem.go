@@ -68,6 +68,8 @@ func ProblemOf(err error) (p Problem, known bool) {
 		return Problem{http.StatusServiceUnavailable, "busy", "nothing was written, try again"}, true
 	case errors.Is(err, es.ErrOutcomeUnknown):
 		return Problem{http.StatusServiceUnavailable, "outcome-unknown", "the command may have landed; repeat it with the same Idempotency-Key"}, false
+	case errors.Is(err, context.Canceled): // nobody waits for the answer
+		return Problem{http.StatusServiceUnavailable, "cancelled", "the request was given up"}, true
 	case errors.Is(err, context.DeadlineExceeded):
 		return Problem{http.StatusServiceUnavailable, "too-slow", "it took too long, try again"}, false
 	}

@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"github.com/peatlog/peat/examples/bank/ledger"
+	"github.com/peatlog/peat/examples/bank/money"
 	"github.com/peatlog/peat/examples/bank/views"
 )
 
@@ -14,11 +15,11 @@ type reportsPage struct {
 	Days           []views.Day
 	Counterparties []views.Counterparty
 	// Largest is what the widest bar stands for.
-	Largest int64
+	Largest money.Amount
 }
 
 // Bar is how wide the bar of a day is, from 0 to 100.
-func (p reportsPage) Bar(amount int64) int64 { return amount * 100 / max(p.Largest, 1) }
+func (p reportsPage) Bar(amount money.Amount) int64 { return int64(amount * 100 / max(p.Largest, 1)) }
 
 func (s *server) reports(w http.ResponseWriter, r *http.Request) {
 	p := reportsPage{frame: s.newFrame(r, "Reports", "reports", views.Accounts, views.Days, views.Counterparties, views.Reconciliation)}
@@ -36,7 +37,7 @@ func (s *server) reports(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	for _, d := range p.Days {
-		p.Largest = max(p.Largest, int64(d.Credited), int64(d.Debited))
+		p.Largest = max(p.Largest, d.Credited, d.Debited)
 	}
 	s.render(w, r, http.StatusOK, "reports", p)
 }
