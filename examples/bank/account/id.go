@@ -6,7 +6,7 @@ import (
 	"regexp"
 )
 
-// ErrID: a text is not the number of an account.
+// ErrID says that a text is not the number of an account.
 var ErrID = errors.New("want 1 to 40 letters, digits, '.', '_' or '-', the first a letter or digit")
 
 var id = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,39}$`)

@@ -135,3 +135,32 @@ func TestATransferWithACommandIDLandsOnce(t *testing.T) {
 		}
 	})
 }
+
+// A command id is recognised in each stream by itself: one that another command had
+// on one of the accounts must not let half of a transfer land.
+func TestATransferWithTheCommandIDOfAnotherCommandIsRefused(t *testing.T) {
+	t.Parallel()
+	onBothStores(t, func(t *testing.T, b bank) {
+		t.Helper()
+		for _, id := range []string{"a", "b", "c"} {
+			b.openWith(t, id, 100)
+		}
+		ctx := es.WithCommandID(t.Context(), "once")
+		if _, err := (account.Transfer{ID: "1", From: "a", To: "b", Amount: 60}).Run(ctx, b.accounts, b.inTx); err != nil {
+			t.Fatal(err)
+		}
+		for _, other := range []account.Transfer{
+			{ID: "2", From: "a", To: "c", Amount: 60}, {ID: "3", From: "c", To: "b", Amount: 60},
+			{ID: "4", From: "c", To: "a", Amount: 60}, {ID: "5", From: "b", To: "c", Amount: 60},
+		} {
+			if _, err := other.Run(ctx, b.accounts, b.inTx); !errors.Is(err, account.ErrCommandReused) {
+				t.Errorf("%+v: %v, want ErrCommandReused", other, err)
+			}
+		}
+		for id, want := range map[string]money.Amount{"a": 40, "b": 160, "c": 100} {
+			if got := b.balance(t, id); got != want {
+				t.Errorf("account %s has %v, want %v", id, got, want)
+			}
+		}
+	})
+}

@@ -81,6 +81,7 @@ func onAccount(name, summary string) huma.Operation {
 	return endpoint("POST", "/accounts/{id}/"+name, name, summary, http.StatusNotFound, http.StatusConflict, http.StatusPreconditionFailed)
 }
 
+// PlainInput is that of a command on an account that needs nothing else.
 type PlainInput struct {
 	AccountPath
 	CommandHeaders

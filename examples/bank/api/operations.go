@@ -49,6 +49,7 @@ func (s *Server) consumers(ctx context.Context, _ *struct{}) (*list[consumerBody
 	}), err
 }
 
+// ConsumerPath names a consumer in a path.
 type ConsumerPath struct {
 	Name string `path:"name" maxLength:"50" example:"accounts"`
 }

@@ -13,8 +13,9 @@ type storeFlag struct {
 
 // open opens the bank and tells the user which store it is on.
 func (p *Program) open(ctx context.Context, flag storeFlag, opts service.Options) (*service.Bank, error) {
-	address, err := flag.Store, error(nil)
+	address := flag.Store
 	if address == "" {
+		var err error
 		if address, err = service.DefaultAddress(); err != nil {
 			return nil, err
 		}

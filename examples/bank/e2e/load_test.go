@@ -223,7 +223,7 @@ func startProcess(t *testing.T, address string) *process {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &process{t: t, cmd: exec.Command(program, "serve", "--addr", "127.0.0.1:0")} //nolint:noctx // it ends with the test
+	p := &process{t: t, cmd: exec.Command(program, "serve", "--addr", "127.0.0.1:0")}
 	p.cmd.Env = append(os.Environ(), childEnv+"=1", "PEAT_BANK_STORE="+address)
 	p.cmd.Stderr = t.Output()
 	out, err := p.cmd.StdoutPipe()
@@ -256,7 +256,7 @@ func (p *process) end() {
 		p.t.Error(err)
 	}
 	err := p.cmd.Wait()
-	if exit, ok := errors.AsType[*exec.ExitError](err); ok && exit.ProcessState.String() == "signal: killed" {
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok && exit.String() == "signal: killed" {
 		return
 	}
 	if err != nil {

@@ -39,7 +39,7 @@ const (
 	poll = 250 * time.Millisecond
 )
 
-// ErrTooMany: there are so many listeners that another one is refused.
+// ErrTooMany says that there are so many listeners that another one is refused.
 var ErrTooMany = errors.New("too many listeners")
 
 // Feed hands out events. Safe for concurrent use.

@@ -13,7 +13,7 @@ import (
 	"github.com/peatlog/peat/subscribe"
 )
 
-// ErrNoConsumer: there is no consumer of this name.
+// ErrNoConsumer says that there is no consumer of this name.
 var ErrNoConsumer = errors.New("no such consumer")
 
 // ConsumerStatus is where a consumer stands.

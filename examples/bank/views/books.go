@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/peatlog/peat/es"
 	"github.com/peatlog/peat/examples/bank/account"
@@ -16,7 +17,7 @@ import (
 // lost or made out of nothing shows.
 var bookTables = []table{
 	{name: "bank_books", columns: "place text PRIMARY KEY, amount bigint NOT NULL"},
-	{name: "bank_transit", columns: "transfer text PRIMARY KEY, amount bigint NOT NULL"},
+	{name: "bank_transit", columns: "transfer text PRIMARY KEY, amount bigint NOT NULL, since bigint NOT NULL"},
 	{name: "bank_findings", columns: "account text NOT NULL, version bigint NOT NULL, what text NOT NULL, PRIMARY KEY (account, version, what)"},
 }
 
@@ -66,8 +67,8 @@ func (b books) enter(ctx context.Context, tx Tx, event account.Event) error {
 // one transaction, but not in one batch.
 func half(ctx context.Context, tx Tx, transfer string, amount money.Amount) error {
 	err := tx.Exec(ctx, `
-		INSERT INTO bank_transit_{g} AS t (transfer, amount) VALUES ($1, $2)
-		ON CONFLICT (transfer) DO UPDATE SET amount = t.amount + excluded.amount`, transfer, amount)
+		INSERT INTO bank_transit_{g} AS t (transfer, amount, since) VALUES ($1, $2, $3)
+		ON CONFLICT (transfer) DO UPDATE SET amount = t.amount + excluded.amount`, transfer, amount, time.Now().UnixMicro())
 	if err != nil {
 		return err
 	}
@@ -116,7 +117,10 @@ type Books struct {
 	// Clearing is on the way to other banks, Transit between two accounts: their
 	// halves were not both read yet, as Halves say.
 	Clearing, Transit, Halves money.Amount
-	Accounts                  int
+	// HalfSince is when the oldest half was read, the zero time where there is none,
+	// and At when the books were.
+	HalfSince, At time.Time
+	Accounts      int
 	// Findings are rules that were broken.
 	Findings []Finding
 }
@@ -133,9 +137,14 @@ func (b Books) Sum() money.Amount {
 	return b.Customers + b.Clearing + b.Transit - b.Cash - b.Others
 }
 
+// soon is within what time the other half of a transfer comes: the two were committed
+// together, so they are at most a batch apart.
+const soon = time.Minute
+
 // Conserved tells that no money was lost or made, and no rule broken.
 func (b Books) Conserved() bool {
-	return b.Sum() == 0 && b.Customers == b.Balances && b.Transit == b.Halves && len(b.Findings) == 0
+	lost := !b.HalfSince.IsZero() && b.At.Sub(b.HalfSince) > soon
+	return !lost && b.Sum() == 0 && b.Customers == b.Balances && b.Transit == b.Halves && len(b.Findings) == 0
 }
 
 // Books returns the books.
@@ -145,11 +154,16 @@ func (db *DB) Books(ctx context.Context) (Books, error) {
 	}
 	// One statement, so that all of it is of one moment.
 	b, err := first(ctx, db.reads, func(scan Scan) (b Books, err error) {
-		return b, scan(&b.Customers, &b.Cash, &b.Others, &b.Clearing, &b.Transit, &b.Balances, &b.Accounts, &b.Halves)
+		var since int64
+		err = scan(&b.Customers, &b.Cash, &b.Others, &b.Clearing, &b.Transit, &b.Balances, &b.Accounts, &b.Halves, &since)
+		if b.At = time.Now(); since > 0 {
+			b.HalfSince = time.UnixMicro(since)
+		}
+		return b, err
 	}, "SELECT "+strings.Join([]string{
 		place(customers), "-" + place(cash), "-" + place(others), place(clearing), place(transit),
 		"(SELECT coalesce(sum(balance), 0) FROM bank_accounts)", "(SELECT count(*) FROM bank_accounts)",
-		"(SELECT coalesce(sum(amount), 0) FROM bank_transit)",
+		"(SELECT coalesce(sum(amount), 0) FROM bank_transit)", "(SELECT coalesce(min(since), 0) FROM bank_transit)",
 	}, ", "))
 	if err != nil {
 		return Books{}, err

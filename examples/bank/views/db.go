@@ -103,9 +103,6 @@ func first[T any](ctx context.Context, db *sql.DB, read func(Scan) (T, error), q
 	return all[0], nil
 }
 
-// one reads a row of one column.
-func one[T any](scan Scan) (v T, err error) { return v, scan(&v) }
-
 // Create creates the tables of the first generation where there are none yet. Any
 // number of processes may call it at once.
 func (db *DB) Create(ctx context.Context) error {

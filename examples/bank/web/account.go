@@ -1,6 +1,8 @@
 package web
 
 import (
+	"database/sql"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -30,6 +32,11 @@ func (s *server) account(w http.ResponseWriter, r *http.Request) {
 func (s *server) showAccount(w http.ResponseWriter, r *http.Request, status int, p accountPage) {
 	ctx, id := r.Context(), r.PathValue("id")
 	row, err := s.bank.Views.Account(ctx, id)
+	if p.Problem != "" && errors.Is(err, sql.ErrNoRows) { // it is not in the overview, or not yet
+		p.Title = "Account " + id
+		s.render(w, r, status, "error", p.frame)
+		return
+	}
 	if err != nil {
 		s.fail(w, r, err)
 		return
