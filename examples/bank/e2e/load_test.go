@@ -59,6 +59,16 @@ func underLoad(t *testing.T, address string, servers int) {
 		processes = append(processes, p)
 		r.servers = append(r.servers, p.url)
 	}
+	until(t, "all servers have a share of the work", func() (bool, error) {
+		status, err := bank.Status(t.Context())
+		holders := map[string]bool{}
+		for _, c := range status {
+			for _, h := range c.Holders {
+				holders[h] = true
+			}
+		}
+		return len(holders) == servers || servers == 1, err // of one on SQLite, only its own process knows
+	})
 	ctx, stop := context.WithTimeout(t.Context(), lasts)
 	defer stop()
 	var all sync.WaitGroup

@@ -60,7 +60,7 @@ func TestScreenshots(t *testing.T) {
 		{"account", "/accounts/1787", "light", 1180, 900},
 		{"account-dark", "/accounts/1787", "dark", 1180, 900},
 		{"reports-dark", "/reports", "dark", 1180, 900},
-		{"operations", "/operations", "light", 1180, 900},
+		{"operations", "/operations", "light", 1180, 780},
 		{"transfer", "/transfer?from=ann", "light", 1180, 640},
 		{"payments", "/payments", "light", 1180, 480},
 		{"live", "/live", "dark", 1180, 640},

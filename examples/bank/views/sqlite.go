@@ -9,6 +9,9 @@ import (
 	"github.com/peatlog/peat/es/sqlite"
 )
 
+// idleConnections is how many connections are kept open for the next pages.
+const idleConnections = 8
+
 // OnSQLite returns the read models in the file of a store. The tables lie beside
 // those of the log.
 func OnSQLite(store *sqlite.Store, path string) (*DB, error) {
@@ -21,6 +24,7 @@ func OnSQLite(store *sqlite.Store, path string) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
+	reads.SetMaxIdleConns(idleConnections)
 	return &DB{
 		reads:  reads,
 		writes: transactor[*sql.Tx, Tx]{store, func(tx *sql.Tx) Tx { return sqliteTx{tx} }},
