@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"slices"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -77,7 +78,12 @@ func (c *crashes) any() *postgres.Store {
 
 func (c *crashes) write(ctx context.Context) {
 	for !c.stop.Load() {
-		if err := hostileTx(ctx, c.any()); err != nil && !errors.Is(err, errRollBack) {
+		err := hostileTx(ctx, c.any())
+		if rand.IntN(2) == 0 { // in a batch with those of others
+			stream := es.StreamID{Category: "hostile", Key: strconv.Itoa(rand.IntN(16))}
+			_, err = c.any().Append(ctx, stream, es.Any, marked("batch"), marked("batch"))
+		}
+		if err != nil && !errors.Is(err, errRollBack) {
 			<-time.After(20 * time.Millisecond) // the server is away
 		}
 	}
