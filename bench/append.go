@@ -80,7 +80,7 @@ func (a appends) run(ctx context.Context, b *bed) ([]result, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := b.compareAppended(ctx, "bench", versions, &r); err != nil {
+	if err := b.compareAppended(ctx, versions, &r); err != nil {
 		return nil, err
 	}
 	r.Ours, r.Reference = median(ours), median(reference)
@@ -147,14 +147,14 @@ func (b *bed) widePool(ctx context.Context, connections int) (*pgxpool.Pool, err
 }
 
 // compareAppended adds to r what the log lacks, has twice and has in the wrong place,
-// where stream n of the category was appended to up to versions[n].
-func (b *bed) compareAppended(ctx context.Context, category string, versions []int64, r *result) error {
+// where stream n was appended to up to versions[n].
+func (b *bed) compareAppended(ctx context.Context, versions []int64, r *result) error {
 	streams := make([]int, len(versions))
 	for n := range streams {
 		streams[n] = n
 	}
 	var lost, repeated, misplaced int
-	err := b.pool.QueryRow(ctx, b.inSchema(compareAppended), category, streams, versions).Scan(&lost, &repeated, &misplaced)
+	err := b.pool.QueryRow(ctx, b.inSchema(compareAppended), streams, versions).Scan(&lost, &repeated, &misplaced)
 	if err != nil {
 		return fmt.Errorf("compare with what was appended: %w", err)
 	}
