@@ -63,10 +63,8 @@ type batch[A Aggregate[E], E es.Event] struct {
 // attempt executes as many calls as go into one append. It asks to be called again,
 // after a pause, when another writer was faster.
 func (b *batch[A, E]) attempt(ctx context.Context) (again bool, _ error) {
-	if err := b.prepare(ctx); err != nil {
-		b.line.root = nil
-		b.fail(err)
-		return false, nil //nolint:nilerr // the calls have it
+	if !b.prepare(ctx) {
+		return false, nil
 	}
 	round := b.decide()
 	if round == nil {
@@ -76,7 +74,7 @@ func (b *batch[A, E]) attempt(ctx context.Context) (again bool, _ error) {
 	switch {
 	case err == nil && round.foreign():
 		// The commands landed from elsewhere: what counts is what is stored.
-		_ = b.catchUp(ctx) // the calls have its error
+		b.catchUp(ctx)
 		return false, nil
 	case err == nil:
 		b.settle(round)
@@ -87,10 +85,7 @@ func (b *batch[A, E]) attempt(ctx context.Context) (again bool, _ error) {
 		}
 		// A state that was kept may be old: nobody was faster than a load then.
 		faster := b.fresh
-		if b.catchUp(ctx) != nil {
-			return false, nil
-		}
-		return faster, err
+		return b.catchUp(ctx) && faster, err
 	case round.writers > 1 && isRefusal(err):
 		b.most = 1
 		return false, nil
@@ -106,30 +101,32 @@ func isRefusal(err error) bool {
 }
 
 // prepare sees to it that the line has a root, and knows the past where a command has
-// to be recognised.
-func (b *batch[A, E]) prepare(ctx context.Context) error {
+// to be recognised. What goes wrong is the outcome of all calls.
+func (b *batch[A, E]) prepare(ctx context.Context) (ok bool) {
 	l := b.line
 	identified := slices.ContainsFunc(b.calls, func(c *call[A, E]) bool { return c.id != "" })
 	if l.root != nil && (l.past != nil || !identified) {
-		return nil
+		return true
 	}
 	if l.past = nil; identified {
 		l.past = history{}
 	}
 	root, err := b.repo.load(ctx, l.stream, l.past)
-	l.root, b.fresh = root, true
-	return err
+	if l.root, b.fresh = root, true; err != nil {
+		l.root = nil
+		b.fail(err)
+	}
+	return err == nil
 }
 
-// catchUp reads what others have written. What goes wrong is the outcome of all calls,
-// and returned.
-func (b *batch[A, E]) catchUp(ctx context.Context) error {
+// catchUp reads what others have written. What goes wrong is the outcome of all calls.
+func (b *batch[A, E]) catchUp(ctx context.Context) (ok bool) {
 	err := b.repo.replay(ctx, b.line.root, b.line.past)
 	if b.fresh = true; err != nil {
 		b.line.root = nil
 		b.fail(err)
 	}
-	return err
+	return err == nil
 }
 
 // fail gives all calls that have no outcome this one.

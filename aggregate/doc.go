@@ -22,7 +22,9 @@
 // # Concurrency
 //
 // A Definition and a Repository are safe for concurrent use. A [Root] belongs to
-// one goroutine.
+// one goroutine. Concurrent calls of Execute on one stream are executed one after
+// another, in the order of the calls, and share an append; so use one Repository for
+// all of them.
 //
 // # Errors
 //

@@ -262,13 +262,11 @@ func checkLinear(t *testing.T, store es.StreamReader, ops []operation) {
 		switch op.Outcome {
 		case unknown: // when it landed, its caller did not learn
 			entry.Return = math.MaxInt64
-			fallthrough
-		case landed, duplicate:
-			if stored {
-				history = append(history, entry)
-			}
 		case refused:
 			entry.Output = op.Seen
+		case landed, duplicate, failed: // as the log says
+		}
+		if stored || op.Outcome == refused {
 			history = append(history, entry)
 		}
 	}

@@ -93,7 +93,7 @@ func (b *bed) compareAppended(ctx context.Context, versions []int64, r *result) 
 		streams[n] = n
 	}
 	var lost, repeated, misplaced int
-	err := b.pool.QueryRow(ctx, b.inSchema(compareAppended), "bench", streams, versions).Scan(&lost, &repeated, &misplaced)
+	err := b.pool.QueryRow(ctx, b.inSchema(compareAppended), streams, versions).Scan(&lost, &repeated, &misplaced)
 	if err != nil {
 		return fmt.Errorf("compare with what was appended: %w", err)
 	}

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"slices"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -82,7 +83,12 @@ func (c *crashes) write(ctx context.Context) {
 		if store == c.lazy {
 			r = &c.easy
 		}
-		if err := hostileTx(ctx, store, r); err != nil && !errors.Is(err, errRollBack) {
+		err := hostileTx(ctx, store, r)
+		if rand.IntN(2) == 0 { // in a batch with those of others
+			stream := es.StreamID{Category: "hostile", Key: strconv.Itoa(rand.IntN(16))}
+			_, err = r.Appender(store).Append(ctx, stream, es.Any, marked("batch"), marked("batch"))
+		}
+		if err != nil && !errors.Is(err, errRollBack) {
 			<-time.After(20 * time.Millisecond) // the server is away
 		}
 	}

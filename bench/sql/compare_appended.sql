@@ -1,12 +1,12 @@
--- What the log of the category $1 lacks, has too often and in the wrong place, where
--- the streams named by the numbers $2 have the versions $3: the payload names both.
+-- What the log lacks, has too often and has in the wrong place, where the streams of the
+-- numbers $1 were appended to up to the versions $2: the payload names both.
 WITH appended AS (
-    SELECT stream, version FROM unnest($2::int[], $3::bigint[]) a (stream, version)
+    SELECT stream, version FROM unnest($1::int[], $2::bigint[]) a (stream, version)
 ), stored AS (
     SELECT split_part(stream_id, '-', 2)::int AS stream, stream_version AS version, (data ->> 'seq')::bigint AS seq,
            (data ->> 'stream')::int AS named
     FROM {schema}.events
-    WHERE category = $1
+    WHERE category = 'bench'
 ), counted AS (
     SELECT stream, count(DISTINCT seq) AS n, count(*) - count(DISTINCT seq) AS again,
            count(*) FILTER (WHERE seq <> version OR named <> stream) AS misplaced

@@ -38,13 +38,15 @@
 //
 // # Concurrency
 //
-// A Store is safe for concurrent use. It uses one connection of the pool per
-// call and holds none between calls. After an append, a goroutine that ends by itself
+// A Store is safe for concurrent use. Concurrent appends share transactions, at most
+// two at a time (Options.Flushers), each on a connection of the pool; any other call
+// uses one connection. None is held between calls. After an append, a goroutine that ends by itself
 // notifies other processes, on a connection of the pool. A [Tx] belongs to one
 // goroutine, and so does a session.
 //
 // # Errors
 //
-// Appends give the errors of package es. A single append that fails on the way
-// gives es.ErrOutcomeUnknown when it may have been committed all the same.
+// Appends give the errors of package es. An append outside of a transaction that
+// fails on the way, or whose context ends then, gives es.ErrOutcomeUnknown when it may
+// have been committed all the same.
 package postgres

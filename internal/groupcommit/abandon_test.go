@@ -105,6 +105,40 @@ func TestBatchThatFailsIsWrittenOneByOne(t *testing.T) {
 	})
 }
 
+// Nobody writes alone what was abandoned, and what waits behind it goes on.
+func TestAbandonedRequestIsNotWrittenAlone(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		q := groupcommit.New(func(_ context.Context, take groupcommit.Take[int]) ([]int, error) {
+			_, batch := take()
+			time.Sleep(time.Second)
+			if len(batch) > 1 {
+				return nil, groupcommit.ErrAlone
+			}
+			return []int{-batch[0]}, nil
+		}, options{Abandon: true, Key: decade, Alone: func(_ context.Context, n int) (int, error) {
+			if n == 11 {
+				t.Error("request 11 was written alone")
+			}
+			return -n, nil
+		}})
+		wait := do(t, q, 1)
+		ctx, cancel := context.WithTimeout(t.Context(), 1500*time.Millisecond)
+		defer cancel()
+		var gone sync.WaitGroup
+		gone.Go(func() {
+			if _, err := q.Do(ctx, 11); !errors.Is(err, groupcommit.ErrInFlight) {
+				t.Errorf("got error %v, want ErrInFlight", err)
+			}
+		})
+		synctest.Wait()
+		others := do(t, q, 21, 12)
+		wait()
+		gone.Wait()
+		others()
+	})
+}
+
 // Who goes away at the moment of being appointed to lead, or of being taken by somebody
 // else, leaves the flusher to others.
 func TestLeaderThatGoesAwayLeavesTheFlusher(t *testing.T) {
@@ -114,7 +148,8 @@ func TestLeaderThatGoesAwayLeavesTheFlusher(t *testing.T) {
 			r := &recorder{}
 			q := groupcommit.New(r.flush, options{Flushers: flushers, MaxBatch: 1, Abandon: true})
 			for range 200 {
-				wait := do(t, q, 1, 2)
+				busy := []int{1, 2}[:flushers]
+				wait := do(t, q, busy...)
 				ctx, cancel := context.WithTimeout(t.Context(), time.Second) // as long as the flush
 				var gone sync.WaitGroup
 				for range 3 {
