@@ -7,7 +7,7 @@ GOVULNCHECK   ?= $(GO) run golang.org/x/vuln/cmd/govulncheck@v1.9.0
 POSTGRES      ?= 18
 FUZZTIME      ?= 30s
 
-.PHONY: help check test test-default test-plain test-postgres lint fmt tidy vet vuln fuzz cover bench run
+.PHONY: help check test test-default test-plain test-postgres lint fmt tidy vet vuln prop-deep fuzz cover bench run
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,7 +27,7 @@ test-postgres: ## the tests that use PostgreSQL, on each version in POSTGRES
 		echo "PEAT_TEST_DATABASE_URL is set: PostgreSQL $(POSTGRES) is not tested"; \
 	else for v in $(POSTGRES); do \
 		echo "PEAT_TEST_POSTGRES=$$v"; \
-		PEAT_TEST_POSTGRES=$$v $(GO) test -race -timeout 20m ./es/postgres/... ./aggregate/... ./subscribe/... ./examples/bank/account/... || exit 1; \
+		PEAT_TEST_POSTGRES=$$v $(GO) test -race -timeout 20m ./es/postgres/... ./aggregate/... ./subscribe/... ./proptest/... ./examples/bank/account/... || exit 1; \
 	done; fi
 
 lint: ## golangci-lint, with the explicit list of .golangci.yml
@@ -47,6 +47,10 @@ vuln: ## known vulnerabilities, where the database can be reached
 	if [ $$status -ne 0 ] && echo "$$out" | grep -q 'fetching vulnerabilities'; then \
 		echo "vuln: NOT CHECKED, the vulnerability database cannot be reached"; \
 	else exit $$status; fi
+
+prop-deep: ## 10,000 scripts on PostgreSQL and on the simulated log, 50,000 on the latter alone
+	$(GO) test -timeout 2h -run 'TestDifferential$$' -rapid.checks 5000 ./proptest
+	$(GO) test -timeout 1h -run 'TestMachine$$' -rapid.checks 50000 ./proptest
 
 fuzz: ## run each fuzz target for FUZZTIME
 	@set -e; for pkg in $$($(GO) list ./...); do \

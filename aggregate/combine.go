@@ -66,7 +66,7 @@ func (b *batch[A, E]) attempt(ctx context.Context) (again bool, _ error) {
 	if err := b.prepare(ctx); err != nil {
 		b.line.root = nil
 		b.fail(err)
-		return false, nil
+		return false, nil //nolint:nilerr // the calls have it
 	}
 	round := b.decide()
 	if round == nil {

@@ -12,6 +12,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -101,7 +102,7 @@ func send(ctx context.Context, repo *repository, token int, impatient, persisten
 		defer cancel()
 	}
 	if persistent {
-		ctx = es.WithCommandID(ctx, fmt.Sprint(token))
+		ctx = es.WithCommandID(ctx, strconv.Itoa(token))
 	}
 	decide := func(s *sum) ([]event, error) {
 		if refuses(*s, token) {
@@ -258,15 +259,15 @@ func checkLinear(t *testing.T, store es.StreamReader, ops []operation) {
 			t.Errorf("command %d answered %+v, stored is %+v", op.Token, op.After, at.after)
 		}
 		entry := porcupine.Operation{ClientId: i, Input: op, Call: op.Call, Return: op.Return, Output: at.after}
-		switch {
-		case op.Outcome == unknown: // when it landed, its caller did not learn
+		switch op.Outcome {
+		case unknown: // when it landed, its caller did not learn
 			entry.Return = math.MaxInt64
 			fallthrough
-		case op.Outcome == landed || op.Outcome == duplicate:
+		case landed, duplicate:
 			if stored {
 				history = append(history, entry)
 			}
-		case op.Outcome == refused:
+		case refused:
 			entry.Output = op.Seen
 			history = append(history, entry)
 		}

@@ -8,9 +8,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgxpool"
-	"golang.org/x/sync/errgroup"
-
 	"github.com/peatlog/peat/es"
 )
 
@@ -22,9 +19,6 @@ var (
 	//go:embed sql/compare_appended.sql
 	compareAppended string
 )
-
-// mostConnections is how many connections the references use at most.
-const mostConnections = 64
 
 // appends is so many goroutines that append one event after another, each to its own
 // stream and each expecting the version that it left there.
@@ -80,7 +74,7 @@ func (a appends) run(ctx context.Context, b *bed) ([]result, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := b.compareAppended(ctx, "bench", versions, &r); err != nil {
+	if err := b.compareAppended(ctx, versions, &r); err != nil {
 		return nil, err
 	}
 	r.Ours, r.Reference = median(ours), median(reference)
@@ -91,70 +85,15 @@ func payment(stream int, seq int64) paid {
 	return paid{Stream: stream, Seq: seq, Cents: seq*100 + 7, From: "account-" + strconv.Itoa(stream), Note: "rent of the month, paid"}
 }
 
-// hammer has so many goroutines call f, each with its own number, as fast as it
-// returns, for the length of a round. It answers the calls per second and how long
-// each took.
-func (b *bed) hammer(ctx context.Context, goroutines int, f func(ctx context.Context, n int) error) (perSecond float64, took []time.Duration, err error) {
-	length := 3 * time.Second
-	if b.quick {
-		length = 300 * time.Millisecond
-	}
-	all, ctx := errgroup.WithContext(ctx)
-	times := make([][]time.Duration, goroutines)
-	began := time.Now()
-	for n := range goroutines {
-		all.Go(func() error {
-			for before := time.Now(); before.Sub(began) < length; {
-				if err := f(ctx, n); err != nil {
-					return err
-				}
-				after := time.Now()
-				times[n] = append(times[n], after.Sub(before))
-				before = after
-			}
-			return nil
-		})
-	}
-	err = all.Wait()
-	elapsed := time.Since(began)
-	for _, t := range times {
-		took = append(took, t...)
-	}
-	return float64(len(took)) / elapsed.Seconds(), took, err
-}
-
-// widePool returns a pool of so many open connections. The caller closes it.
-func (b *bed) widePool(ctx context.Context, connections int) (*pgxpool.Pool, error) {
-	config := b.pool.Config()
-	config.MaxConns, config.MinConns = int32(connections), int32(connections)
-	pool, err := pgxpool.NewWithConfig(ctx, config)
-	if err != nil {
-		return nil, err
-	}
-	held := make([]*pgxpool.Conn, 0, connections)
-	for range connections { // so that none is opened while it counts
-		conn, err := pool.Acquire(ctx)
-		if err != nil {
-			pool.Close()
-			return nil, err
-		}
-		held = append(held, conn)
-	}
-	for _, conn := range held {
-		conn.Release()
-	}
-	return pool, nil
-}
-
 // compareAppended adds to r what the log lacks, has twice and has in the wrong place,
-// where stream n of the category was appended to up to versions[n].
-func (b *bed) compareAppended(ctx context.Context, category string, versions []int64, r *result) error {
+// where stream n was appended to up to versions[n].
+func (b *bed) compareAppended(ctx context.Context, versions []int64, r *result) error {
 	streams := make([]int, len(versions))
 	for n := range streams {
 		streams[n] = n
 	}
 	var lost, repeated, misplaced int
-	err := b.pool.QueryRow(ctx, b.inSchema(compareAppended), category, streams, versions).Scan(&lost, &repeated, &misplaced)
+	err := b.pool.QueryRow(ctx, b.inSchema(compareAppended), "bench", streams, versions).Scan(&lost, &repeated, &misplaced)
 	if err != nil {
 		return fmt.Errorf("compare with what was appended: %w", err)
 	}

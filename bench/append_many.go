@@ -78,7 +78,7 @@ func appendMany(ctx context.Context, b *bed) ([]result, error) {
 		return err
 	})
 	if err == nil {
-		err = b.compareAppended(ctx, "bench", versions, &r)
+		err = b.compareAppended(ctx, versions, &r)
 	}
 	if err != nil {
 		return nil, err

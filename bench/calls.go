@@ -24,9 +24,18 @@ type speed struct {
 	times     []time.Duration
 }
 
-// callFor has so many goroutines call f, each with its own number, as fast as it
-// returns, for the span of a round, and adds the round. An error ends it.
+// callFor hammers f for a round, and adds that.
 func (s *speed) callFor(ctx context.Context, b *bed, goroutines int, f func(ctx context.Context, n int) error) error {
+	perSecond, times, err := b.hammer(ctx, goroutines, f)
+	s.add(times)
+	s.perSecond = append(s.perSecond, perSecond)
+	return err
+}
+
+// hammer has so many goroutines call f, each with its own number, as fast as it
+// returns, for the span of a round. It answers the calls per second and how long each
+// took. An error ends it.
+func (b *bed) hammer(ctx context.Context, goroutines int, f func(ctx context.Context, n int) error) (perSecond float64, took []time.Duration, err error) {
 	group, ctx := errgroup.WithContext(ctx)
 	times := make([][]time.Duration, goroutines)
 	began := time.Now()
@@ -43,14 +52,10 @@ func (s *speed) callFor(ctx context.Context, b *bed, goroutines int, f func(ctx 
 			return nil
 		})
 	}
-	if err := group.Wait(); err != nil {
-		return err
-	}
+	err = group.Wait()
 	elapsed := time.Since(began)
-	all := slices.Concat(times...)
-	s.add(all)
-	s.perSecond = append(s.perSecond, float64(len(all))/elapsed.Seconds())
-	return nil
+	took = slices.Concat(times...)
+	return float64(len(took)) / elapsed.Seconds(), took, err
 }
 
 // add adds the times of a round.

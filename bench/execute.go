@@ -97,7 +97,7 @@ func (x executes) run(ctx context.Context, b *bed) ([]result, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := b.compareAppended(ctx, "bench", landed.versions(), &r); err != nil {
+	if err := b.compareAppended(ctx, landed.versions(), &r); err != nil {
 		return nil, err
 	}
 	r.Ours, r.Reference = median(ours), median(reference)
@@ -210,7 +210,7 @@ func transfers(ctx context.Context, b *bed) ([]result, error) {
 		return err
 	})
 	if err == nil {
-		err = b.compareAppended(ctx, "bench", versions, &r)
+		err = b.compareAppended(ctx, versions, &r)
 	}
 	if err != nil {
 		return nil, err

@@ -99,12 +99,13 @@ func newBed(ctx context.Context, dsn string, quick bool) (*bed, error) {
 	return b, nil
 }
 
+// mostConnections is how many connections a pool of many goroutines has at most.
+const mostConnections = 64
+
 // widen opens the store on a pool with room for so many goroutines at once. The caller
 // closes the pool.
 func (b *bed) widen(ctx context.Context, goroutines int) (*pgxpool.Pool, *postgres.Store, error) {
-	config := b.pool.Config()
-	config.MaxConns = max(config.MaxConns, int32(min(goroutines, mostConns)))
-	pool, err := pgxpool.NewWithConfig(ctx, config)
+	pool, err := b.widePool(ctx, max(int(b.pool.Config().MaxConns), min(goroutines, mostConnections)))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -116,8 +117,28 @@ func (b *bed) widen(ctx context.Context, goroutines int) (*pgxpool.Pool, *postgr
 	return pool, store, nil
 }
 
-// mostConns is how many connections a pool of many goroutines has at most.
-const mostConns = 64
+// widePool returns a pool of so many open connections. The caller closes it.
+func (b *bed) widePool(ctx context.Context, connections int) (*pgxpool.Pool, error) {
+	config := b.pool.Config()
+	config.MaxConns, config.MinConns = int32(connections), int32(connections)
+	pool, err := pgxpool.NewWithConfig(ctx, config)
+	if err != nil {
+		return nil, err
+	}
+	held := make([]*pgxpool.Conn, 0, connections)
+	for range connections { // so that none is opened while it counts
+		conn, err := pool.Acquire(ctx)
+		if err != nil {
+			pool.Close()
+			return nil, err
+		}
+		held = append(held, conn)
+	}
+	for _, conn := range held {
+		conn.Release()
+	}
+	return pool, nil
+}
 
 func (b *bed) close(ctx context.Context) error {
 	defer b.pool.Close()

@@ -17,10 +17,9 @@
 //	late.Commit()                              // and is visible first
 //	early.Commit()
 //
-// What the package's own tests do with it is told in docs/adr and CONTRIBUTING: scripts
-// of interleaved steps are drawn, played on the simulated log and on a real server, and
-// must come to the same; and readers and writers that are wrong on purpose must be
-// caught by them.
+// That it behaves so is tested, not believed: scripts of interleaved steps are drawn and
+// played on it and on a real server, and must come to the same, to the last transaction
+// id; see docs/adr/0009-simulated-log.md.
 //
 // # Limits of the simulation
 //

@@ -49,7 +49,7 @@ func TestMutants(t *testing.T) {
 				if p := run(s, m.mutant); len(p.broken) == 0 {
 					continue
 				}
-				p := run(shrink(s, m.mutant), m.mutant)
+				p := run(shrink(s, m.breaks), m.mutant)
 				fmt.Printf("%s: caught in %d steps\n", m.name, len(p.script))
 				t.Logf("script %d, shrunk to\n%s", seed, p)
 				if len(p.script) > 12 {
@@ -65,13 +65,15 @@ func TestMutants(t *testing.T) {
 	}
 }
 
-// shrink leaves steps out, and makes others simpler, for as long as something stays
-// broken.
-func shrink(s script, m mutant) script {
-	breaks := func(s script) (script, bool) {
-		p := run(s, m)
-		return p.script, len(p.broken) > 0
-	}
+// breaks plays a script as far as something is broken, and reports whether anything is.
+func (m mutant) breaks(s script) (script, bool) {
+	p := run(s, m)
+	return p.script, len(p.broken) > 0
+}
+
+// shrink leaves steps out, and makes others simpler, for as long as the script breaks
+// something. breaks returns the steps that could be taken.
+func shrink(s script, breaks func(script) (script, bool)) script {
 	s, _ = breaks(s) // without what cannot be taken
 	for again := true; again; {
 		again = false

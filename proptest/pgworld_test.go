@@ -2,8 +2,10 @@ package proptest
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"strconv"
 	"strings"
@@ -26,7 +28,7 @@ type pgWorld struct {
 	t      testing.TB
 	ctx    context.Context
 	pool   *pgxpool.Pool
-	store_ *postgres.Store
+	log    *postgres.Store
 	scopes [scopes]pgScope
 	// deadlocks are the statements that are to end in one: PostgreSQL looks for a ring when
 	// a statement has waited for deadlock_timeout, and that decides who has to go.
@@ -49,12 +51,24 @@ type pgScope struct {
 // patient is far above what a statement takes that does not wait.
 const patient = 30 * time.Second
 
-// newPGWorld starts a server and makes a log there.
-func newPGWorld(t testing.TB) *pgWorld {
+// newPGWorld starts a server and makes a log there. The statements of the store can be
+// changed on their way to the server; nil leaves them as they are.
+func newPGWorld(t testing.TB, mangle func(sql []byte) []byte) *pgWorld {
+	t.Helper()
 	cluster := pgtest.NewCluster(t, pgtest.Options{Settings: map[string]string{
 		"autovacuum": "off", "deadlock_timeout": "1h", // both draw lots otherwise
 	}})
-	pool, err := pgxpool.New(t.Context(), cluster.URL())
+	config, err := pgxpool.ParseConfig(cluster.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if mangle != nil {
+		config.ConnConfig.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
+			conn, err := new(net.Dialer).DialContext(ctx, network, address)
+			return &mangledConn{Conn: conn, mangle: mangle}, err
+		}
+	}
+	pool, err := pgxpool.NewWithConfig(t.Context(), config)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,11 +77,11 @@ func newPGWorld(t testing.TB) *pgWorld {
 	if err := postgres.Migrate(w.ctx, pool, postgres.Options{}); err != nil {
 		t.Fatal(err)
 	}
-	if w.store_, err = postgres.Open(w.ctx, pool, postgres.Options{Silent: true}); err != nil {
+	if w.log, err = postgres.Open(w.ctx, pool, postgres.Options{Silent: true}); err != nil {
 		t.Fatal(err)
 	}
 	w.exec("CREATE TABLE effects (position bigint PRIMARY KEY, stream_id text NOT NULL, version bigint NOT NULL)")
-	if _, err := w.store_.Feed(w.ctx, "", es.FeedOptions{}); err != nil { // gives the server its incarnation
+	if _, err := w.log.Feed(w.ctx, "", es.FeedOptions{}); err != nil { // gives the server its incarnation
 		t.Fatal(err)
 	}
 	for i := range w.scopes {
@@ -75,10 +89,38 @@ func newPGWorld(t testing.TB) *pgWorld {
 	}
 	t.Cleanup(func() {
 		for i := range w.scopes {
-			_ = w.scopes[i].conn.Close(context.Background()) //nolint:usetesting // the test's own is done
+			_ = w.scopes[i].conn.Close(context.Background()) // the test's own is done
 		}
 	})
 	return w
+}
+
+// mangledConn changes the statements that are prepared on a connection.
+type mangledConn struct {
+	net.Conn
+	mangle  func(sql []byte) []byte
+	started bool
+}
+
+// Write gets whole messages: a type, a length that counts itself, and that much. Only
+// the first one, which starts the session, has no type.
+func (c *mangledConn) Write(messages []byte) (int, error) {
+	if !c.started {
+		c.started = true
+		return c.Conn.Write(messages)
+	}
+	var changed []byte
+	for rest := messages; len(rest) > 0; {
+		size := 1 + binary.BigEndian.Uint32(rest[1:])
+		message := rest[:size]
+		if message[0] == 'P' { // Parse
+			text := c.mangle(message[5:])
+			message = append(binary.BigEndian.AppendUint32([]byte{'P'}, uint32(4+len(text))), text...)
+		}
+		changed, rest = append(changed, message...), rest[size:]
+	}
+	_, err := c.Conn.Write(changed)
+	return len(messages), err
 }
 
 func (w *pgWorld) exec(sql string, args ...any) {
@@ -270,19 +312,19 @@ func appendEvents(ctx context.Context, conn *pgx.Conn, batch []es.Prepared) ([]o
 }
 
 func (w *pgWorld) feed(r *playReader, opts es.FeedOptions, _ func(string)) (es.Batch, error) {
-	return w.store_.Feed(w.ctx, r.next, opts)
+	return w.log.Feed(w.ctx, r.next, opts)
 }
 
 func (w *pgWorld) claim(subscription, holder string) (es.Checkpoint, int64, error) {
-	return w.store_.ClaimCheckpoint(w.ctx, subscription, holder)
+	return w.log.ClaimCheckpoint(w.ctx, subscription, holder)
 }
 
-func (w *pgWorld) store(p es.Progress, effects []es.Failure, clear bool) error {
-	if len(effects) == 0 && !clear {
-		return w.store_.SaveProgress(w.ctx, p)
+func (w *pgWorld) store(p es.Progress, effects []es.Failure, anew bool) error {
+	if len(effects) == 0 && !anew {
+		return w.log.SaveProgress(w.ctx, p)
 	}
-	return w.store_.Deliver(w.ctx, func(tx pgx.Tx) error {
-		if clear {
+	return w.log.Deliver(w.ctx, func(tx pgx.Tx) error {
+		if anew {
 			if _, err := tx.Exec(w.ctx, "DELETE FROM effects"); err != nil {
 				return err
 			}
@@ -297,7 +339,7 @@ func (w *pgWorld) store(p es.Progress, effects []es.Failure, clear bool) error {
 }
 
 func (w *pgWorld) parked(subscription string) []es.Parked {
-	all, err := w.store_.Parked(w.ctx, subscription)
+	all, err := w.log.Parked(w.ctx, subscription)
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -230,9 +230,9 @@ func (p *play) save(r *playReader, n int) string {
 
 // store stores progress, and in the same transaction what a handler writes. Who was
 // overtaken must be refused.
-func (p *play) store(r *playReader, progress es.Progress, got []delivered, effects []es.Failure, clear bool) string {
+func (p *play) store(r *playReader, progress es.Progress, got []delivered, effects []es.Failure, anew bool) string {
 	progress.Subscription, progress.Revision = r.name, r.revision
-	err := p.on.store(progress, effects, clear)
+	err := p.on.store(progress, effects, anew)
 	switch {
 	case err == nil && r.stale:
 		p.breaks("reader %s stores progress although somebody else has its lease", r.name)

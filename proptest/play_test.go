@@ -26,9 +26,9 @@ type world interface {
 	// feed reads a batch. Before each statement it calls pause, if it can.
 	feed(r *playReader, opts es.FeedOptions, pause func(string)) (es.Batch, error)
 	claim(subscription, holder string) (es.Checkpoint, int64, error)
-	// store stores progress and what a handler writes, in one transaction; clear removes
+	// store stores progress and what a handler writes, in one transaction; anew removes
 	// all that handlers have written before.
-	store(p es.Progress, effects []es.Failure, clear bool) error
+	store(p es.Progress, effects []es.Failure, anew bool) error
 	parked(subscription string) []es.Parked
 	stop()
 }
@@ -115,7 +115,7 @@ func (p *play) possible(s step) bool {
 	case opRollbackTo:
 		return !p.on.idle(s.who) && !p.on.busy(s.who) && p.sim.levels(s.who) > 1
 	case opAppend:
-		return !p.on.busy(s.who) && !p.waitsAlready(s.into)
+		return !p.on.busy(s.who)
 	case opPoison, opCrash:
 		return true
 	case opDeliver, opRedrive:
@@ -125,19 +125,6 @@ func (p *play) possible(s step) bool {
 	default:
 		return true
 	}
-}
-
-// waitsAlready reports whether somebody waits for one of the streams: of several that
-// wait, PostgreSQL does not say who is first.
-func (p *play) waitsAlready(into []part) bool {
-	for _, waiting := range p.waits {
-		for _, a := range waiting.into {
-			if slices.ContainsFunc(into, func(b part) bool { return a.stream == b.stream }) {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 // take takes a step, if it can be taken.

@@ -210,9 +210,6 @@ func drawStep(t *rapid.T, p *play, w swarm) step {
 	switch s.op {
 	case opAppend:
 		s.n, s.into = rapid.SampledFrom([]int{1, 1, 1, 2}).Draw(t, "events"), drawParts(t, w.streams)
-		if !p.possible(s) { // it would be the second one to wait for a lock
-			return step{op: opTouch, who: s.who}
-		}
 	case opPoll, opDeliver:
 		s.n = rapid.SampledFrom([]int{10, 1, 2}).Draw(t, "limit")
 	case opSave:

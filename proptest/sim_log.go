@@ -103,15 +103,18 @@ func (l *tables) appendEvents(t *transaction, batch []es.Prepared) ([]outcome, e
 		}
 	}
 	for _, i := range writes {
-		row, err := l.advance(t, batch[i], own)
+		row, ok, err := l.advance(t, batch[i], heads[i].version, own)
 		if err != nil {
 			return nil, err
 		}
-		heads[i] = row
+		outcomes[i].written, heads[i] = ok, row
 	}
 	for _, i := range writes {
-		outcomes[i] = outcome{written: true, version: heads[i].version}
-		outcomes[i].position = l.insert(t, batch[i], heads[i], own, early)
+		if outcomes[i].written {
+			outcomes[i] = outcome{written: true, version: heads[i].version, position: l.insert(t, batch[i], heads[i], own, early)}
+		} else {
+			outcomes[i] = l.duplicateOrConflict(t, batch[i], heads[i].version)
+		}
 	}
 	return outcomes, nil
 }
@@ -146,21 +149,28 @@ func (l *tables) lockStream(t *transaction, id string) error {
 	}
 	if _, ok := l.streams.get(t, id); !ok {
 		l.streams.put(t, id, streamRow{number: number})
+		l.wrote(t, lockKey{"streams", id})
 	}
 	return nil
 }
 
-// advance gives a stream its new version, and the key that its next event is held to.
-func (l *tables) advance(t *transaction, p es.Prepared, own window.XID) (streamRow, error) {
+// advance gives a stream its new version, and the key that its next event is held to. A
+// stream that has come to be since the first statement is not locked before: false means
+// that its version is no longer the one that was seen.
+func (l *tables) advance(t *transaction, p es.Prepared, seen int64, own window.XID) (streamRow, bool, error) {
 	id := p.Stream.String()
 	if err := t.lock("streams", id); err != nil {
-		return streamRow{}, err
+		return streamRow{}, false, err
 	}
 	row, _ := l.streams.get(t, id)
+	if row.version != seen && p.Expected != es.StreamExists {
+		return row, false, nil
+	}
 	row.version += int64(len(p.Events))
 	row.lastKey = max(row.lastKey, own)
 	l.streams.put(t, id, row)
-	return row, nil
+	l.wrote(t, lockKey{"streams", id})
+	return row, true, nil
 }
 
 // insert writes the events of an append and returns the position of the last one.

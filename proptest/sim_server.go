@@ -186,6 +186,32 @@ type lockKey struct{ table, row string }
 type lock struct {
 	holder  *level
 	waiting []*transaction
+	// history is what the holder's levels did to the row: whether they wrote it or only
+	// locked it.
+	history []lockEntry
+}
+
+type lockEntry struct {
+	by    *level
+	wrote bool
+}
+
+// marked reports whether the newest version of the row says that the holder has locked
+// it. Then nothing is written when it does so again, and a savepoint gets no id.
+func (l *lock) marked() bool {
+	for _, e := range slices.Backward(l.history) {
+		if !e.by.isRolledBack() {
+			return !e.wrote
+		}
+	}
+	return false
+}
+
+// wrote notes that t has written a row, whose lock it holds.
+func (s *server) wrote(t *transaction, key lockKey) {
+	if l := s.locks[key]; l != nil {
+		l.history = append(l.history, lockEntry{t.level(), true})
+	}
 }
 
 // lock takes the lock of a row for the level that t is in, and waits for it if it
@@ -217,7 +243,7 @@ func (s *server) lock(t *transaction, key lockKey) error {
 			return err
 		}
 	}
-	l.holder = t.level()
+	l.holder, l.history = t.level(), nil
 	l.holder.locks = append(l.holder.locks, key)
 	return nil
 }

@@ -117,10 +117,14 @@ func (t *transaction) record(r walRecord) {
 
 // lock takes the lock of a row, which writes, too.
 func (t *transaction) lock(table, row string) error {
-	if err := t.server.lock(t, lockKey{table, row}); err != nil {
+	key := lockKey{table, row}
+	if err := t.server.lock(t, key); err != nil {
 		return err
 	}
-	t.write()
+	if l := t.server.locks[key]; !l.marked() {
+		t.write()
+		l.history = append(l.history, lockEntry{by: t.level()})
+	}
 	return nil
 }
 

@@ -19,8 +19,8 @@ type simWorld struct {
 	effects table[es.Failure]
 	scopes  [scopes]simScope
 	waiting []int // the scopes that wait, in the order that they began to
-	// race tells that two of them could go on at the same time. Here they do so one after
-	// the other, on a server nobody knows.
+	// race tells that two of them could go on at the same time, or waited for one lock.
+	// Here they do so one after the other, on a server nobody knows.
 	race bool
 }
 
@@ -91,6 +91,9 @@ func (w *simWorld) execute(s step, batch []es.Prepared) (string, bool) {
 
 func (w *simWorld) settle() map[int]string {
 	done := map[int]string{}
+	for _, l := range w.db.locks {
+		w.race = w.race || len(l.waiting) > 1
+	}
 	for again := true; again; {
 		again = false
 		ready := 0
@@ -177,11 +180,11 @@ func (w *simWorld) claim(subscription, holder string) (es.Checkpoint, int64, err
 	return cp, revision, err
 }
 
-func (w *simWorld) store(p es.Progress, effects []es.Failure, clear bool) error {
+func (w *simWorld) store(p es.Progress, effects []es.Failure, anew bool) error {
 	t := w.db.begin(never)
 	defer t.rollback()
 	for _, key := range w.effects.keys(t) {
-		if clear {
+		if anew {
 			w.effects.del(t, key)
 		}
 	}

@@ -63,7 +63,7 @@ func (o Options) withDefaults() (Options, error) {
 		faults = append(faults, fmt.Errorf("SessionURL: %w", err))
 	}
 	if o.Flushers < 0 || o.MaxQueued < 0 {
-		faults = append(faults, fmt.Errorf("Flushers or MaxQueued is negative: %d, %d", o.Flushers, o.MaxQueued))
+		faults = append(faults, fmt.Errorf("negative Flushers or MaxQueued: %d, %d", o.Flushers, o.MaxQueued))
 	}
 	o.Schema = cmp.Or(o.Schema, "peat")
 	o.Flushers = cmp.Or(o.Flushers, 2)
