@@ -26,4 +26,19 @@
 // It has no cost model, no plans and no network, one isolation level (READ COMMITTED) and
 // one epoch. Leases and a session's Wait go by the clock; use testing/synctest to have
 // that under control, too.
+//
+// # Laws
+//
+// What must hold of a user's own code, in a line each: [CheckCodec], [CheckFold],
+// [CheckSnapshots], [CheckDecisions] and [CheckProjection] draw events, commands and
+// deliveries and look for an example that breaks them; [CheckModel] compares an
+// aggregate with a simple model of it:
+//
+//	proptest.CheckFold(t, account.Accounts, cases)
+//
+// # Histories
+//
+// A [Recorder] takes note of what the writers of a real system were told and what its
+// followers were given, while processes are killed and connections cut; [Check] then
+// says what was lost, repeated, reordered, or delivered although it never happened.
 package proptest

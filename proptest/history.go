@@ -1,11 +1,3 @@
-// Package proptest tests event-sourced code with properties: what must hold whatever
-// happens.
-//
-// # Histories
-//
-// A [Recorder] notes what the writers of a real system were told and what its followers
-// were given, while processes are killed and connections cut; [Check] then says what was
-// lost, repeated, reordered, or delivered although it never happened.
 package proptest
 
 import (

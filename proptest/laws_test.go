@@ -19,7 +19,10 @@ import (
 )
 
 // Laws fail here on purpose; files to reproduce that would lie about.
-func init() { _ = flag.Set("rapid.nofailfile", "true") }
+func init() {
+	_ = flag.Set("rapid.nofailfile", "true")
+	_ = flag.Set("rapid.shrinktime", "3s") // the smallest example is not the point
+}
 
 // fake is a test that notes failures instead of failing.
 type fake struct {
