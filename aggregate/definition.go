@@ -24,6 +24,7 @@ type Definition[A Aggregate[E], E es.Event] struct {
 	events    *codec.Union[E]
 	empty     func() A
 	snapshots Snapshots
+	clone     func(A) A
 }
 
 // Define defines an aggregate. The category is the first part of its stream
@@ -40,7 +41,7 @@ func Define[A Aggregate[E], E es.Event](category string, events *codec.Union[E],
 	if fault != nil {
 		panic(fmt.Errorf("aggregate.Define: %w", fault))
 	}
-	return &Definition[A, E]{category: category, events: events, empty: empty}
+	return &Definition[A, E]{category: category, events: events, empty: empty, clone: cloner[A]()}
 }
 
 // Category returns the first part of the aggregate's stream ids.

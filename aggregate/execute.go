@@ -13,11 +13,20 @@ import (
 // Execute loads the aggregate (a new one where there are no events), lets
 // decide choose events, and saves them. It returns the root after the save.
 //
-// When another writer was faster it loads afresh and decides again, up to the
+// When another writer was faster it loads what is new and decides again, up to the
 // limit of [Retry], then it returns the es.ErrConflict. When a connection is lost
 // during the commit it repeats the save until it knows the outcome. decide may
 // therefore run several times: it must depend on its argument alone and change
-// nothing. Its own error is returned as it is, and nothing is written.
+// nothing; what it does to its argument concerns nobody else. Its own error is
+// returned as it is, and nothing is written; if it panics, so does this Execute.
+//
+// Concurrent calls on one stream are combined: their decisions run one after
+// another, in the order of the calls, on the state in memory, and their events
+// land in one append. Each call has the outcome that it would have alone, but for
+// the Position of LastAppend, which is that of the last event of the append, so at
+// or behind that of the call's own. Its decision runs on another goroutine. A call
+// whose context ends before its decision is withdrawn; after that it returns at
+// once with es.ErrOutcomeUnknown.
 //
 // In a context with a command id (es.WithCommandID), a command that has landed
 // before is recognised, decide is not called, and the root's LastAppend says
@@ -25,80 +34,58 @@ import (
 // snapshot, without them over the whole stream.
 //
 // In a transaction (see [Repository.In]) the stream is locked first, so nobody
-// can be faster.
+// can be faster, and calls are not combined.
 func (r *Repository[A, E]) Execute(ctx context.Context, key string, decide func(A) ([]E, error)) (*Root[A, E], error) {
 	stream, err := es.NewStreamID(r.def.category, key)
 	if err != nil {
 		return nil, err
 	}
-	if r.tx != nil {
-		if _, err := r.tx.LockStream(ctx, stream); err != nil {
-			return nil, err
-		}
-		root, _, err := r.attempt(ctx, stream, decide)
-		return root, err
+	if r.tx == nil {
+		return r.lines.execute(r, newCall(ctx, stream, decide))
 	}
-	for attempt := 1; ; attempt++ {
-		root, conflict, err := r.attempt(ctx, stream, decide)
-		if !conflict || attempt >= r.retry.Attempts {
-			return root, err
-		}
-		if ctxErr := r.retry.wait(ctx, attempt); ctxErr != nil {
-			return nil, errors.Join(ctxErr, err)
-		}
+	if _, err := r.tx.LockStream(ctx, stream); err != nil {
+		return nil, err
 	}
+	return r.executeOnce(ctx, command{id: es.CommandID(ctx), stream: stream}, decide)
 }
 
-// attempt loads, decides and saves once. It tells a conflict of the save from
-// any error that decide returns.
-func (r *Repository[A, E]) attempt(ctx context.Context, stream es.StreamID, decide func(A) ([]E, error)) (root *Root[A, E], conflict bool, err error) {
-	cmd := command{id: es.CommandID(ctx), stream: stream}
-	root, landed, err := r.loadFor(ctx, cmd)
-	if err != nil || landed {
-		return root, false, err
+// executeOnce loads, decides and saves in a transaction.
+func (r *Repository[A, E]) executeOnce(ctx context.Context, cmd command, decide func(A) ([]E, error)) (*Root[A, E], error) {
+	var past history
+	if cmd.id != "" {
+		past = history{}
+	}
+	root, err := r.load(ctx, cmd.stream, past)
+	if err != nil {
+		return nil, err
+	}
+	if landed, err := past.holds(cmd); err != nil || landed {
+		root.result = es.AppendResult{Version: root.version, Position: root.position, Duplicate: true}
+		return root, err
 	}
 	events, err := decide(root.state)
 	if err != nil {
-		return nil, false, err
+		return nil, err
 	}
 	root.Record(events...)
-	if err := r.saveForSure(ctx, root, cmd.eventID); err != nil {
-		return nil, errors.Is(err, es.ErrConflict), err
+	if err := r.save(ctx, root, cmd.eventID); err != nil {
+		return nil, err
 	}
-	if root.result.Duplicate && cmd.id != "" {
-		// The same command landed from elsewhere after our load: what counts is
-		// what is stored.
-		root, _, err = r.loadFor(ctx, cmd)
-	}
-	return root, false, err
+	return root, nil
 }
 
 // saveForSure repeats a save whose outcome is unknown: the ids stay the same, so
 // it lands once.
-func (r *Repository[A, E]) saveForSure(ctx context.Context, root *Root[A, E], newID func(int) (uuid.UUID, error)) error {
+func (r *Repository[A, E]) saveForSure(ctx context.Context, root *Root[A, E]) error {
 	for attempt := 1; ; attempt++ {
-		err := r.save(ctx, root, newID)
-		if !errors.Is(err, es.ErrOutcomeUnknown) || r.tx != nil || attempt >= r.retry.Attempts {
+		err := r.Save(ctx, root)
+		if !errors.Is(err, es.ErrOutcomeUnknown) || attempt >= r.retry.Attempts {
 			return err
 		}
 		if ctxErr := r.retry.wait(ctx, attempt); ctxErr != nil {
 			return errors.Join(ctxErr, err)
 		}
 	}
-}
-
-// loadFor loads the aggregate and tells whether the command has landed in it.
-func (r *Repository[A, E]) loadFor(ctx context.Context, cmd command) (*Root[A, E], bool, error) {
-	look, err := cmd.lookout()
-	if err != nil {
-		return nil, false, err
-	}
-	root, err := r.load(ctx, cmd.stream, look)
-	if err != nil || look == nil || !look.found {
-		return root, false, err
-	}
-	root.result = es.AppendResult{Version: root.version, Position: root.position, Duplicate: true}
-	return root, true, nil
 }
 
 // command is what is to be executed on a stream; its id is empty if it has none.
@@ -119,23 +106,22 @@ func (c command) eventID(i int) (uuid.UUID, error) {
 	return uuid.NewSHA1(commandSpace, []byte(c.stream.String()+"\x00"+c.id+"\x00"+strconv.Itoa(i))), nil
 }
 
-func (c command) lookout() (*lookout, error) {
-	if c.id == "" {
-		return nil, nil
+// history holds the ids of a stream's events, as far as they were loaded, for
+// recognising commands. A nil history takes no note.
+type history map[uuid.UUID]struct{}
+
+func (h history) see(id uuid.UUID) {
+	if h != nil {
+		h[id] = struct{}{}
 	}
-	first, err := c.eventID(0)
-	return &lookout{first: first}, err
 }
 
-// lookout watches the events of a load for the first one of a command. A nil
-// lookout watches for nothing.
-type lookout struct {
-	first uuid.UUID
-	found bool
-}
-
-func (l *lookout) see(rec es.Recorded) {
-	if l != nil && rec.ID == l.first {
-		l.found = true
+// holds reports whether the command has landed.
+func (h history) holds(cmd command) (bool, error) {
+	if cmd.id == "" {
+		return false, nil
 	}
+	first, err := cmd.eventID(0)
+	_, landed := h[first]
+	return landed, err
 }

@@ -26,20 +26,34 @@ type Repository[A Aggregate[E], E es.Event] struct {
 	def   *Definition[A, E]
 	retry Retry
 	log   *slog.Logger
+	lines *lines[A, E]
 }
 
 // NewRepository returns the repository of def's aggregates in store.
 func NewRepository[A Aggregate[E], E es.Event](store Store, def *Definition[A, E]) *Repository[A, E] {
 	return &Repository[A, E]{
 		base: store, store: store, def: def,
-		retry: Retry{}.withDefaults(), log: slog.New(slog.DiscardHandler),
+		retry: Retry{}.withDefaults(), log: slog.New(slog.DiscardHandler), lines: newLines[A, E](0),
 	}
+}
+
+// WithStateCache returns a repository whose Execute keeps the states of up to so many
+// streams that were used last, beside those in use, so that it need not load them
+// again; 0 keeps none. Nobody has to be told of a write: a state is checked by the expected version of
+// the append, or, where there is nothing to append, by asking for the version; when it
+// is behind, only the events behind it are read. A command with an id makes its stream
+// be loaded in full, unless commands with ids are what made it be kept.
+func (r *Repository[A, E]) WithStateCache(streams int) *Repository[A, E] {
+	c := *r
+	c.lines = newLines[A, E](max(streams, 0))
+	return &c
 }
 
 // WithRetry returns a repository whose Execute retries as retry says.
 func (r *Repository[A, E]) WithRetry(retry Retry) *Repository[A, E] {
 	c := *r
 	c.retry = retry.withDefaults()
+	c.lines = newLines[A, E](r.lines.capacity)
 	return &c
 }
 
@@ -50,6 +64,7 @@ func (r *Repository[A, E]) WithLogger(l *slog.Logger) *Repository[A, E] {
 	if c.log = l; l == nil {
 		c.log = slog.New(slog.DiscardHandler)
 	}
+	c.lines = newLines[A, E](r.lines.capacity)
 	return &c
 }
 
@@ -76,21 +91,21 @@ func (r *Repository[A, E]) LoadOrNew(ctx context.Context, key string) (*Root[A, 
 	return r.load(ctx, stream, nil)
 }
 
-func (r *Repository[A, E]) load(ctx context.Context, stream es.StreamID, look *lookout) (*Root[A, E], error) {
+func (r *Repository[A, E]) load(ctx context.Context, stream es.StreamID, past history) (*Root[A, E], error) {
 	if r.def.snapshots.enabled() {
-		if root, err := r.loadSnapshot(ctx, stream, look); root != nil || err != nil {
+		if root, err := r.loadSnapshot(ctx, stream, past); root != nil || err != nil {
 			return root, err
 		}
 	}
 	root := r.def.newRoot(stream)
-	if err := r.replay(ctx, root, look); err != nil {
+	if err := r.replay(ctx, root, past); err != nil {
 		return nil, err
 	}
 	return root, nil
 }
 
 // replay folds the events behind the root's version into it.
-func (r *Repository[A, E]) replay(ctx context.Context, root *Root[A, E], look *lookout) error {
+func (r *Repository[A, E]) replay(ctx context.Context, root *Root[A, E], past history) error {
 	for rec, err := range r.store.ReadStream(ctx, root.stream, es.ReadOptions{From: root.version + 1}) {
 		if err != nil {
 			return err
@@ -99,7 +114,7 @@ func (r *Repository[A, E]) replay(ctx context.Context, root *Root[A, E], look *l
 		if err != nil {
 			return err
 		}
-		look.see(rec)
+		past.see(rec.ID)
 		root.state.Apply(env.Event)
 		root.loaded(rec)
 	}

@@ -47,7 +47,7 @@ func (d *Definition[A, E]) WithSnapshots(s Snapshots) *Definition[A, E] {
 
 // loadSnapshot loads from the latest snapshot and the events behind it. It
 // returns nil where no snapshot fits, and the stream has to be replayed.
-func (r *Repository[A, E]) loadSnapshot(ctx context.Context, stream es.StreamID, look *lookout) (*Root[A, E], error) {
+func (r *Repository[A, E]) loadSnapshot(ctx context.Context, stream es.StreamID, past history) (*Root[A, E], error) {
 	snap, ok, err := r.store.ReadSnapshot(ctx, stream)
 	if err != nil || !ok || snap.Schema != r.def.snapshots.Schema {
 		return nil, err
@@ -57,7 +57,7 @@ func (r *Repository[A, E]) loadSnapshot(ctx context.Context, stream es.StreamID,
 		r.log.WarnContext(ctx, "snapshot_undecodable", "stream", stream.String(), "version", snap.Version, "error", err)
 		return nil, nil
 	}
-	fits, err := r.verifySnapshot(ctx, snap, root, look)
+	fits, err := r.verifySnapshot(ctx, snap, root, past)
 	if err != nil {
 		return nil, err
 	}
@@ -65,7 +65,7 @@ func (r *Repository[A, E]) loadSnapshot(ctx context.Context, stream es.StreamID,
 		r.log.WarnContext(ctx, "snapshot_of_another_history", "stream", stream.String(), "version", snap.Version)
 		return nil, nil
 	}
-	if err := r.replay(ctx, root, look); err != nil {
+	if err := r.replay(ctx, root, past); err != nil {
 		return nil, err
 	}
 	return root, nil
@@ -73,10 +73,10 @@ func (r *Repository[A, E]) loadSnapshot(ctx context.Context, stream es.StreamID,
 
 // verifySnapshot reads the event that the snapshot was taken at, which proves
 // that it belongs to this history and that the stream is not shorter, and moves
-// root there. For a lookout it goes further back.
-func (r *Repository[A, E]) verifySnapshot(ctx context.Context, snap es.Snapshot, root *Root[A, E], look *lookout) (bool, error) {
+// root there. For a history it goes further back.
+func (r *Repository[A, E]) verifySnapshot(ctx context.Context, snap es.Snapshot, root *Root[A, E], past history) (bool, error) {
 	opts := es.ReadOptions{From: snap.Version, Backward: true, Limit: 1}
-	if look != nil {
+	if past != nil {
 		opts.Limit = commandWindow
 	}
 	for rec, err := range r.store.ReadStream(ctx, snap.Stream, opts) {
@@ -89,7 +89,7 @@ func (r *Repository[A, E]) verifySnapshot(ctx context.Context, snap es.Snapshot,
 			}
 			root.loaded(rec)
 		}
-		look.see(rec)
+		past.see(rec.ID)
 	}
 	return root.version > 0, nil
 }

@@ -14,18 +14,24 @@ import (
 	"runtime/pprof"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/peatlog/peat/bench/internal/server"
 )
 
 // command is the command line.
 type command struct {
-	DSN     string `name:"dsn" placeholder:"URL" help:"Measure on this server instead of starting one."`
-	JSON    string `name:"json" placeholder:"FILE" type:"path" help:"Write the results to this file, too."`
-	Only    string `placeholder:"NAME" help:"Run this scenario alone."`
-	Quick   bool   `help:"Fewer events and rounds: to see that it works, not to quote."`
-	Profile string `placeholder:"FILE" type:"path" help:"Write a CPU profile of this process; its tag \"side\" is ours or reference."`
-	List    bool   `help:"List the scenarios and exit."`
+	DSN      string `name:"dsn" placeholder:"URL" help:"Measure on this server instead of starting one."`
+	JSON     string `name:"json" placeholder:"FILE" type:"path" help:"Write the results to this file, too."`
+	Chart    string `placeholder:"FILE" type:"path" help:"Draw the lines that have a reference, as .svg or .png."`
+	Markdown bool   `help:"Print the table in Markdown."`
+	From     string `placeholder:"FILE" type:"path" help:"Measure nothing: show what --json has written, also that of peers."`
+	Only     string `placeholder:"NAME" help:"Run this scenario alone."`
+	Quick    bool   `help:"Fewer events and rounds: to see that it works, not to quote."`
+	Profile  string `placeholder:"FILE" type:"path" help:"Write a CPU profile of this process; its tag \"side\" is ours or reference."`
+	List     bool   `help:"List the scenarios and exit."`
 }
 
 func main() {
@@ -46,6 +52,13 @@ func (c command) run(ctx context.Context) error {
 		}
 		return nil
 	}
+	if c.From != "" {
+		results, err := readJSON(c.From)
+		if err != nil {
+			return err
+		}
+		return c.show(results)
+	}
 	chosen, err := choose(c.Only)
 	if err != nil {
 		return err
@@ -55,16 +68,30 @@ func (c command) run(ctx context.Context) error {
 		return err
 	}
 	defer stop()
-	return withServer(c.DSN, func(dsn string) error {
+	return server.With(c.DSN, func(dsn string) error {
 		results, err := runAll(ctx, chosen, dsn, c.Quick)
-		if len(results) > 0 { // also after an error: what was measured is measured
-			fmt.Print(table(results))
+		if len(results) == 0 {
+			return err
 		}
-		if err == nil && c.JSON != "" {
-			err = writeJSON(c.JSON, results)
-		}
-		return err
+		return errors.Join(err, c.show(results)) // also after an error: what was measured is measured
 	})
+}
+
+// show prints the results, and writes them where the command line says.
+func (c command) show(results []result) error {
+	text := table
+	if c.Markdown {
+		text = markdown
+	}
+	fmt.Print(text(results))
+	var errs []error
+	if c.JSON != "" {
+		errs = append(errs, writeJSON(c.JSON, results))
+	}
+	if c.Chart != "" {
+		errs = append(errs, chart(c.Chart, results))
+	}
+	return errors.Join(errs...)
 }
 
 // profile records where this process spends its time until stop is called.
@@ -102,7 +129,9 @@ func runAll(ctx context.Context, chosen []scenario, dsn string, quick bool) ([]r
 	var all []result
 	for _, s := range chosen {
 		fmt.Fprintf(os.Stderr, "%s: %s\n", s.name, s.about)
+		began := time.Now()
 		results, err := runOne(ctx, s, dsn, quick)
+		fmt.Fprintf(os.Stderr, "  took %v\n", time.Since(began).Round(100*time.Millisecond))
 		all = append(all, results...)
 		if err != nil {
 			return all, fmt.Errorf("%s: %w", s.name, err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	_ "embed"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -30,9 +31,10 @@ var (
 // projection is a read model that is built from a log: a row per stream.
 type projection struct {
 	name            string
-	streams, events int // of the log; a twentieth of the events with --quick
-	batch           int // events of a transaction
-	least           float64
+	streams, events int     // of the log; a twentieth of the events with --quick
+	batch           int     // events of a transaction
+	segments        int     // 0 is 1
+	least           float64 // 0 is no goal
 
 	// ours handles events, with see called for each of them.
 	ours func(b *bed, see func(paid)) subscribe.Delivery
@@ -69,7 +71,11 @@ func (p projection) run(ctx context.Context, b *bed) ([]result, error) {
 		return nil, err
 	}
 	r.Ours, r.Reference = median(ours), median(reference)
-	return []result{r.timed(took).judge(goal{least: &p.least})}, nil
+	var g goal
+	if p.least > 0 {
+		g.least = &p.least
+	}
+	return []result{r.timed(took).judge(g)}, nil
 }
 
 // measureOurs takes the time from the start of a runner to its last commit.
@@ -78,9 +84,15 @@ func (p projection) measureOurs(ctx context.Context, b *bed, name string, r *res
 		return 0, nil, err
 	}
 	t, d := newTally(p.streams, p.events/p.streams), newDelivered(p.events)
+	var mu sync.Mutex
 	consumer := subscribe.Consumer{
 		Name: name, Filter: es.Filter{Categories: []string{"bench"}}, BatchEvents: p.batch,
-		Delivery: p.ours(b, func(e paid) { t.add(e.Stream, e.Seq) }),
+		Segments: p.segments,
+		Delivery: p.ours(b, func(e paid) {
+			mu.Lock() // the segments share the tally
+			defer mu.Unlock()
+			t.add(e.Stream, e.Seq)
+		}),
 	}
 	began := time.Now()
 	run, err := start(ctx, b.store, subscribe.RunnerOptions{Tracers: d.tracers()}, consumer)

@@ -28,7 +28,7 @@ func replay(ctx context.Context, b *bed) ([]result, error) {
 	perSecond := func(start time.Time) float64 { return float64(streams*perStream) / time.Since(start).Seconds() }
 	err := b.takeTurns(ctx, func() error {
 		t, start := newTally(streams, perStream), time.Now()
-		took, err := b.replayOurs(ctx, fmt.Sprintf("replay %d", len(ours)), t)
+		took, err := pollAll(ctx, b.store, fmt.Sprintf("replay %d", len(ours)), t)
 		ours, polls = append(ours, perSecond(start)), append(polls, took...)
 		t.addTo(&r)
 		return err
@@ -48,9 +48,10 @@ func replay(ctx context.Context, b *bed) ([]result, error) {
 	return []result{r.timed(polls).judge(goal{ratio: new(0.85), least: new(600_000.0)})}, nil
 }
 
-// replayOurs answers how long each poll took, without the decoding.
-func (b *bed) replayOurs(ctx context.Context, name string, t *tally) ([]time.Duration, error) {
-	sub, err := subscribe.New(b.store, name, subscribe.Options{BatchEvents: replayBatch})
+// pollAll reads a whole log through a subscription and decodes it. It answers how long
+// each poll took, without the decoding.
+func pollAll(ctx context.Context, store subscribe.Store, name string, t *tally) ([]time.Duration, error) {
+	sub, err := subscribe.New(store, name, subscribe.Options{BatchEvents: replayBatch})
 	if err != nil {
 		return nil, err
 	}

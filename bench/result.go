@@ -31,11 +31,13 @@ type result struct {
 
 // goal is what a line asks for; fields that are nil ask for nothing.
 type goal struct {
-	ratio *float64 // at least
-	least *float64 // of ours, in the line's unit
-	most  *float64
-	p99   *float64 // at most, in milliseconds
-	max   *float64
+	ratio     *float64 // at least
+	mostRatio *float64
+	least     *float64 // of ours, in the line's unit
+	most      *float64
+	p99       *float64 // at most, in milliseconds
+	max       *float64
+	clean     bool // nothing lost, repeated or reordered, if there is no other goal
 }
 
 // judge fills the columns that follow from the others. A line that lost, repeated
@@ -53,10 +55,14 @@ func (r result) judge(g goal) result {
 		}
 	}
 	ask(g.ratio, func(l float64) bool { return r.Ratio >= l }, "≥ %g×")
+	ask(g.mostRatio, func(l float64) bool { return r.Ratio <= l }, "≤ %g×")
 	ask(g.least, func(l float64) bool { return r.Ours >= l }, "≥ %.0f "+r.Unit)
 	ask(g.most, func(l float64) bool { return r.Ours <= l }, "≤ %g "+r.Unit)
 	ask(g.p99, func(l float64) bool { return r.P99 <= l }, "p99 ≤ %g ms")
 	ask(g.max, func(l float64) bool { return r.Max <= l }, "max ≤ %g ms")
+	if g.clean {
+		texts = append(texts, "0 / 0 / 0")
+	}
 	if r.Goal = strings.Join(texts, ", "); r.Goal != "" {
 		r.Met = &met
 	}

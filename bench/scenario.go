@@ -22,12 +22,32 @@ type scenario struct {
 }
 
 var scenarios = []scenario{
+	{"append-1", "one goroutine appends an event at a time, against a bare one-row insert", appends{1, 0.7}.run},
+	{"append-16", "16 goroutines, each on its own stream, against 16 connections that insert", appends{16, 1}.run},
+	{"append-64", "64 goroutines, against 64 connections", appends{64, 2}.run},
+	{"append-256", "256 goroutines, against 64 connections", appends{256, 3}.run},
+	{"append-of-100", "4 goroutines append 100 events at a time, against COPY of 100 rows into the same indexed table", appendMany},
+	{"transaction-3", "8 goroutines append to 3 streams in a transaction, against 3 inserts in one", transfers},
+	{"execute-16", "16 goroutines execute commands on streams of their own, against transactions by hand", executes{"execute-16", 16, 16, 16, 0, 15_000}.run},
+	{"execute-64", "64 goroutines, each on its own stream", executes{"execute-64", 64, 64, 64, 0, 0}.run},
+	{"execute-16-load", "16 goroutines without a cache, on streams of up to 20 events", executes{"execute-16-load", 16, 16, 0, 20, 0}.run},
+	{"execute-hot-8", "64 goroutines on 8 streams", executes{"execute-hot-8", 64, 8, 0, 0, 0}.run},
+	{"execute-hot-1", "64 goroutines on one stream", executes{"execute-hot-1", 64, 1, 0, 0, 20_000}.run},
 	{"replay", "typed replay of the log in batches of 2,000, against a streamed SELECT", replay},
+	{"load-10", "load of an aggregate of 10 events, against a SELECT of them", loads{events: 10, goroutines: 1}.run},
+	{"load-100", "load of 100 events, against a SELECT of them", loads{events: 100, goroutines: 1, ratio: new(1.3)}.run},
+	{"load-100-by-16", "loads of 100 events by 16 goroutines", loads{events: 100, goroutines: 16, least: new(6000.0)}.run},
+	{"load-1000", "load of 1,000 events, against a SELECT of them", loads{events: 1000, goroutines: 1}.run},
+	{"load-snapshot", "load of 10,000 events by a snapshot and the last 50, against SELECTs of both", loadSnapshot},
 	{"poll-idle", "a poll that finds nothing, against SELECT 1", pollIdle},
-	{"projection-each", "transactional projection, one upsert per event", projectEach},
+	{"projection-each", "transactional projection, one upsert per event", eachUpsert.run},
 	{"projection-pipelined", "transactional projection, one queued upsert per event", projectPipelined},
 	{"projection-batch-10", "transactional projection, one upsert per batch of 1,000 events of 10 streams", projectBatch(10, 250_000)},
 	{"projection-batch-1000", "transactional projection, one upsert per batch of 1,000 events of 1,000 streams", projectBatch(1000, 150_000)},
+	{"segments-1", "projection-each by one segment", projectSegments(1)},
+	{"segments-2", "the same by two, each with half of the streams", projectSegments(2)},
+	{"segments-4", "the same by four", projectSegments(4)},
+	{"writers-16", "16 goroutines append to the same 64 streams while a runner reads", writers},
 	{"latency-same", "from an append to its handler in the same process, idle, against a SELECT", latencySame},
 	{"latency-other", "from an append to its handler in another process, idle", latencyOther},
 	{"latency-foreign", "latency-same while a foreign transaction stays open for 3 s", latencyForeign},
@@ -35,6 +55,15 @@ var scenarios = []scenario{
 	{"failover-freeze", "the same from SIGSTOP, after which the process is there and does nothing", failover{"failover-freeze", killed, syscall.SIGSTOP}.run},
 	{"failover-stop", "the same from SIGTERM, at which the process ends in good order", failover{"failover-stop", stopped, syscall.SIGTERM}.run},
 	{"idle-runner", "a runner of 16 subscriptions that have nothing to do", idleRunner},
+	{"growth-1M", "append and poll at the end of a log of 1 M events, against one of 10 k", growth(1_000_000)},
+	{"growth-10M", "the same of 10 M events", growth(10_000_000)},
+	{"memory", "what a load of 100 events and a replay allocate, against the same by SELECT", memory},
+	{"sqlite-append-1", "one goroutine appends an event at a time to SQLite, against a bare insert", onFile(sqliteAppend(1))},
+	{"sqlite-append-16", "16 goroutines, against as many that insert", onFile(sqliteAppend(16))},
+	{"sqlite-append-64", "64 goroutines", onFile(sqliteAppend(64))},
+	{"sqlite-load-100", "load of 100 events from SQLite, against a SELECT of them", onFile(sqliteLoad)},
+	{"sqlite-replay", "typed replay of the log from SQLite, against a SELECT", onFile(sqliteReplay)},
+	{"sqlite-projection-each", "transactional projection in SQLite, one upsert per event", onFile(sqliteProject)},
 	{"wakes", "the polls of a subscription that has caught up, for 3,000 appends", wakes},
 }
 
@@ -69,6 +98,26 @@ func newBed(ctx context.Context, dsn string, quick bool) (*bed, error) {
 	}
 	return b, nil
 }
+
+// widen opens the store on a pool with room for so many goroutines at once. The caller
+// closes the pool.
+func (b *bed) widen(ctx context.Context, goroutines int) (*pgxpool.Pool, *postgres.Store, error) {
+	config := b.pool.Config()
+	config.MaxConns = max(config.MaxConns, int32(min(goroutines, mostConns)))
+	pool, err := pgxpool.NewWithConfig(ctx, config)
+	if err != nil {
+		return nil, nil, err
+	}
+	store, err := postgres.Open(ctx, pool, postgres.Options{Schema: b.schema})
+	if err != nil {
+		pool.Close()
+		return nil, nil, err
+	}
+	return pool, store, nil
+}
+
+// mostConns is how many connections a pool of many goroutines has at most.
+const mostConns = 64
 
 func (b *bed) close(ctx context.Context) error {
 	defer b.pool.Close()

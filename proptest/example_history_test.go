@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 
 	"github.com/google/uuid"
 
@@ -32,7 +33,7 @@ func ExampleRecorder() {
 	var history proptest.Recorder
 	writer := history.Appender(store)
 	for n := range 6 {
-		stream := es.StreamID{Category: "account", Key: fmt.Sprint(n % 2)}
+		stream := es.StreamID{Category: "account", Key: strconv.Itoa(n % 2)}
 		if _, err := writer.Append(ctx, stream, es.Any, es.EventData{Type: "account.deposited", Data: []byte(`{}`)}); err != nil {
 			panic(err)
 		}

@@ -47,13 +47,13 @@ func EventOf(r es.Recorded) Event {
 type Outcome int
 
 const (
-	// Landed: the append succeeded.
+	// Landed is that the append succeeded.
 	Landed Outcome = iota
-	// Failed: it did not, and nothing of it may ever be seen.
+	// Failed is that it did not, and nothing of it may ever be seen.
 	Failed
-	// Unknown: the answer was lost. All of its events are there, or none.
+	// Unknown is that the answer was lost. All of its events are there, or none.
 	Unknown
-	// TakenBack: the server acknowledged it and forgot it in a crash, as it may with
+	// TakenBack is that the server acknowledged it and forgot it in a crash, as it may with
 	// synchronous_commit switched off. It may have been delivered before that, to a
 	// follower that has not stored it.
 	TakenBack
@@ -76,12 +76,12 @@ type Write struct {
 type Guarantee int
 
 const (
-	// ExactlyOnce: every event takes effect once, whatever ends and begins again.
+	// ExactlyOnce has every event take effect once, whatever ends and begins again.
 	ExactlyOnce Guarantee = iota
-	// OncePerRun: after a restart events come again, namely those behind the last
+	// OncePerRun has events come again after a restart, namely those behind the last
 	// checkpoint that is known to be stored; within a run each comes once.
 	OncePerRun
-	// AtLeastOnce: events behind the stored checkpoint may come again at any time,
+	// AtLeastOnce has events behind the stored checkpoint come again at any time,
 	// because the follower does not notice when it is begun again.
 	AtLeastOnce
 )
@@ -107,14 +107,14 @@ type Follower struct {
 type StepKind int
 
 const (
-	// Delivered: it was given an event.
+	// Delivered is that it was given an event.
 	Delivered StepKind = iota
-	// Checkpointed: it is known to be stored that everything which this run has been
-	// given is dealt with.
+	// Checkpointed is that it is known to be stored that everything which this run
+	// has been given is dealt with.
 	Checkpointed
-	// Restarted: a new run began, behind what is stored.
+	// Restarted is that a new run began, behind what is stored.
 	Restarted
-	// Reset: a new run began, at the beginning of the log.
+	// Reset is that a new run began, at the beginning of the log.
 	Reset
 )
 

@@ -11,22 +11,22 @@ import (
 type Fault string
 
 const (
-	// Lost: an event that is in the log was not delivered, or an append that
+	// Lost is that an event that is in the log was not delivered, or an append that
 	// succeeded is not in the log.
 	Lost Fault = "lost"
-	// Repeated: an event was delivered again, and must not have been.
+	// Repeated is that an event was delivered again, and must not have been.
 	Repeated Fault = "repeated"
-	// Reordered: an event was delivered behind a later one of its stream.
+	// Reordered is that an event was delivered behind a later one of its stream.
 	Reordered Fault = "reordered"
-	// Refused: an event was delivered although its append had failed, or is in the
+	// Refused is that an event was delivered although its append had failed, or is in the
 	// log although it had.
 	Refused Fault = "refused"
-	// Invented: an event was delivered, or is in the log, that nobody has appended.
+	// Invented is that an event was delivered, or is in the log, that nobody has appended.
 	Invented Fault = "invented"
-	// Premature: an event was delivered before its cause, or before one whose append
+	// Premature is that an event was delivered before its cause, or before one whose append
 	// was over when its own began.
 	Premature Fault = "premature"
-	// Misplaced: an event has another stream, version or position than it had
+	// Misplaced is that an event has another stream, version or position than it had
 	// elsewhere, or shares its place with another event, or the log has a hole
 	// before it.
 	Misplaced Fault = "misplaced"

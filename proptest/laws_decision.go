@@ -47,7 +47,7 @@ func CheckDecisions[A aggregate.Aggregate[E], E es.Event](t rapid.TB, def *aggre
 					_, _ = aggregate.NewRepository(d.store, def).Execute(t.Context(), "law", other.Decide)
 				}
 			}
-			d.execute(fmt.Sprintf("command %d", n), c.Decide)
+			_, _ = d.execute(fmt.Sprintf("command %d", n), c.Decide)
 		}
 	})
 }
@@ -95,7 +95,6 @@ func (d *decider[A, E]) ask(decide func(A) ([]E, error)) ([]E, error) {
 // execute executes a decision under an id, twice, and checks what comes of it. It
 // returns what the decision answered.
 func (d *decider[A, E]) execute(id string, decide func(A) ([]E, error)) ([]E, error) {
-	d.ask(decide)
 	var events []E
 	var refusal error
 	base := int64(0)

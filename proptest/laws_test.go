@@ -9,7 +9,6 @@ import (
 	"maps"
 	"strings"
 	"testing"
-	"time"
 
 	"pgregory.net/rapid"
 
@@ -413,7 +412,6 @@ type balances struct {
 	totals map[string]int
 	seen   map[string]int64
 	wrong  string
-	last   time.Time
 }
 
 func (b *balances) Handle(_ context.Context, e es.Envelope[event]) error {

@@ -34,7 +34,7 @@ func (o outcome) result(p es.Prepared) (es.AppendResult, error) {
 // appendBatch runs the append function on a batch of appends to different
 // streams, none of them empty, and returns one outcome for each. An error means
 // that the batch as a whole failed.
-func (s *session) appendBatch(ctx context.Context, db querier, batch []es.Prepared) ([]outcome, error) {
+func (s *session) appendBatch(ctx context.Context, db querier, batch []request) ([]outcome, error) {
 	args := encodeBatch(batch)
 	rows, err := db.Query(ctx, s.sql.append,
 		args.streams, args.expected, args.firsts, args.counts, args.search,
@@ -73,10 +73,10 @@ type batchArgs struct {
 	metadata []*string
 }
 
-func encodeBatch(batch []es.Prepared) batchArgs {
+func encodeBatch(batch []request) batchArgs {
 	var a batchArgs
 	for item, p := range batch {
-		a.streams = append(a.streams, p.Stream.String())
+		a.streams = append(a.streams, p.stream)
 		a.expected = append(a.expected, int64(p.Expected))
 		a.firsts = append(a.firsts, int32(len(a.ids)+1))
 		a.counts = append(a.counts, int32(len(p.Events)))

@@ -152,6 +152,9 @@ func TestEveryQueryMode(t *testing.T) {
 				}
 				i++
 			}
+			if i != len(want) {
+				t.Errorf("read %d events of %d", i, len(want))
+			}
 			followInEveryShape(t, log, want)
 			if err := log.Store.WriteSnapshot(t.Context(), es.Snapshot{Stream: streamA, Version: 2, Data: []byte{0, 0xff}}); err != nil {
 				t.Error(err)

@@ -8,3 +8,6 @@ import (
 
 // OnConnection does something on a session's connection.
 func OnConnection(session es.Session, f func(*pgx.Conn)) { f(session.(*presence).conn) }
+
+// Queued returns how many appends wait to be taken into a batch.
+func Queued(s *Store) int { return s.queue.Waiting() }

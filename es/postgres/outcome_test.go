@@ -74,6 +74,7 @@ func withCutter(t *testing.T) (*cutter, *postgres.Store, *backends.Postgres) {
 	}
 	t.Cleanup(pool.Close)
 	opts := log.Options
+	opts.Flushers = 1
 	opts.Silent = true // what tells other processes of an append is not to be cut instead
 	store, err := postgres.Open(t.Context(), pool, opts)
 	if err != nil {

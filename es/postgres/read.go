@@ -16,9 +16,8 @@ import (
 
 // ReadStream implements [es.StreamReader].
 func (s *session) ReadStream(ctx context.Context, stream es.StreamID, opts es.ReadOptions) iter.Seq2[es.Recorded, error] {
-	sql := s.sql.readStream.direction(opts.Backward)
 	return traced.Load(ctx, s.opts.Tracers.Load, stream, opts, func(ctx context.Context, from int64, limit int) (page.Page, error) {
-		p, err := s.readStream(ctx, sql, stream, from, limit)
+		p, err := s.readStream(ctx, stream, opts.Backward, from, limit)
 		if err != nil {
 			return p, fmt.Errorf("read %s: %w", stream, err)
 		}
@@ -26,16 +25,18 @@ func (s *session) ReadStream(ctx context.Context, stream es.StreamID, opts es.Re
 	})
 }
 
-func (s *session) readStream(ctx context.Context, sql string, stream es.StreamID, from int64, limit int) (page.Page, error) {
+func (s *session) readStream(ctx context.Context, stream es.StreamID, backward bool, from int64, limit int) (page.Page, error) {
 	var p page.Page
-	rows, err := s.db.Query(ctx, sql, stream.String(), from, limit)
+	rows, err := s.db.Query(ctx, s.sql.readStream.direction(backward), stream.String(), from, limit)
 	if err != nil {
 		return p, err
 	}
 	defer rows.Close()
-	var r row
-	dest := r.dest(&p.Head)
+	var d *decoder
 	for size := 0; size < page.TargetBytes && rows.Next(); {
+		if d == nil {
+			d = newDecoder(rows.FieldDescriptions(), stream)
+		}
 		if rows.RawValues()[1] == nil { // the stream, and no event on this page
 			var none any
 			if err := rows.Scan(&p.Head, &none, &none, &none, &none, &none, &none, &none, &none); err != nil {
@@ -43,16 +44,19 @@ func (s *session) readStream(ctx context.Context, sql string, stream es.StreamID
 			}
 			continue
 		}
-		r = row{Recorded: es.Recorded{Stream: stream}}
-		if err := rows.Scan(dest...); err != nil {
+		p.Events = append(p.Events, es.Recorded{})
+		e := &p.Events[len(p.Events)-1]
+		if err := d.event(rows, e); err != nil {
 			return p, err
 		}
-		rec, err := r.recorded()
-		if err != nil {
-			return p, err
+		p.Head, size = d.head, size+len(e.Data)
+		if len(p.Events) == 1 { // now it is known how many can follow
+			rest := d.head - e.Version
+			if backward {
+				rest = e.Version - 1
+			}
+			p.Events = slices.Grow(p.Events, int(max(min(rest, int64(limit)-1), 0)))
 		}
-		p.Events = append(p.Events, rec)
-		size += len(rec.Data)
 	}
 	rows.Close()
 	return p, rows.Err()
@@ -91,7 +95,7 @@ func collect(rows pgx.Rows, limit, maxBytes int) (page.Page, error) {
 	var d *decoder
 	for rows.Next() {
 		if d == nil {
-			d = newDecoder(rows.FieldDescriptions())
+			d = newDecoder(rows.FieldDescriptions(), es.StreamID{})
 		}
 		if n := len(p.Events); n == cap(p.Events) {
 			p.Events = slices.Grow(p.Events, max(min(max(firstEvents, 7*n), limit-n), 1))

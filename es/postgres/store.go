@@ -35,6 +35,15 @@ type Options struct {
 	// Silent keeps from telling other processes of appends and changes. They find
 	// out at their next poll.
 	Silent bool
+	// Ungrouped writes each append in a transaction of its own. By default the
+	// concurrent appends of a store share transactions, without waiting for each other.
+	Ungrouped bool
+	// Flushers is how many of these transactions may be under way at once, each on
+	// a connection of the pool; 0 means 2.
+	Flushers int
+	// MaxQueued is how many appends wait for a transaction at most; 0 means 4096.
+	// Further callers wait until there is room.
+	MaxQueued int
 	// Tracers are told what the store does.
 	Tracers es.Tracers
 }
@@ -53,7 +62,11 @@ func (o Options) withDefaults() (Options, error) {
 	if _, err := pgx.ParseConfig(o.SessionURL); o.SessionURL != "" && err != nil {
 		faults = append(faults, fmt.Errorf("SessionURL: %w", err))
 	}
+	if o.Flushers < 0 || o.MaxQueued < 0 {
+		faults = append(faults, fmt.Errorf("Flushers or MaxQueued is negative: %d, %d", o.Flushers, o.MaxQueued))
+	}
 	o.Schema = cmp.Or(o.Schema, "peat")
+	o.Flushers = cmp.Or(o.Flushers, 2)
 	o.MaxEventBytes = cmp.Or(o.MaxEventBytes, es.DefaultMaxEventBytes)
 	o.LockTimeout = cmp.Or(o.LockTimeout, 10*time.Second)
 	if len(faults) > 0 {
@@ -69,6 +82,7 @@ const maxIdentifierBytes = 63
 type Store struct {
 	session
 	pool      *pgxpool.Pool
+	queue     *queue // nil if Ungrouped
 	id        string // tells the notifications of stores apart
 	listeners listeners.Listeners
 	notifier  notifier
@@ -91,6 +105,7 @@ func Open(ctx context.Context, pool *pgxpool.Pool, opts Options) (*Store, error)
 		return nil, fmt.Errorf("open store: %w", err)
 	}
 	s := &Store{pool: pool, id: uuid.NewString(), session: session{db: pool, sql: q, opts: opts}}
+	s.queue = s.newQueue()
 	foreign, err := s.foreign(ctx, pool)
 	if err := cmp.Or(err, foreign); err != nil {
 		return nil, fmt.Errorf("open store: %w", err)
@@ -98,7 +113,13 @@ func Open(ctx context.Context, pool *pgxpool.Pool, opts Options) (*Store, error)
 	return s, nil
 }
 
-// Append implements [es.Appender].
+// Append implements [es.Appender]. Concurrent appends share transactions, each of
+// different streams; those of one stream land in the order of the calls. None of
+// them waits for company, and none can fail for what is wrong with another.
+//
+// An append whose context ends while it waits is withdrawn. One whose context ends
+// while it is being written returns at once, with es.ErrOutcomeUnknown; so does
+// one whose connection is lost then.
 func (s *Store) Append(ctx context.Context, stream es.StreamID, expected es.Expected, events ...es.EventData) (result es.AppendResult, err error) {
 	ctx, done := traced.Append(ctx, s.opts.Tracers.Append, stream, len(events))
 	defer func() { done(result, err) }()
@@ -109,22 +130,13 @@ func (s *Store) Append(ctx context.Context, stream es.StreamID, expected es.Expe
 	if len(p.Events) == 0 {
 		return s.checkExpected(ctx, p)
 	}
-	// The connection is taken first, so that what fails before the statement is
-	// sent is known to have written nothing.
-	conn, err := s.pool.Acquire(ctx)
+	r, err := newRequest(p)
 	if err != nil {
-		return es.AppendResult{}, fmt.Errorf("append to %s: no connection, nothing was written: %w", stream, err)
+		return es.AppendResult{}, err
 	}
-	defer conn.Release()
-	if err := notSent(ctx, conn.Conn()); err != nil {
+	o, err := s.appendGrouped(ctx, r)
+	if err != nil {
 		return es.AppendResult{}, fmt.Errorf("append to %s: %w", stream, err)
 	}
-	outcomes, err := s.appendBatch(ctx, conn, []es.Prepared{p})
-	if err != nil {
-		return es.AppendResult{}, fmt.Errorf("append to %s: %w", stream, commitError(err))
-	}
-	if outcomes[0].written() {
-		s.Wake()
-	}
-	return outcomes[0].result(p)
+	return o.result(p)
 }

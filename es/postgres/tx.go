@@ -84,7 +84,11 @@ func (t *Tx) Append(ctx context.Context, stream es.StreamID, expected es.Expecte
 	if len(p.Events) == 0 {
 		return t.checkExpected(ctx, p)
 	}
-	outcomes, err := t.appendBatch(ctx, t.db, []es.Prepared{p})
+	r, err := newRequest(p)
+	if err != nil {
+		return es.AppendResult{}, err
+	}
+	outcomes, err := t.appendBatch(ctx, t.db, []request{r})
 	if err != nil {
 		return es.AppendResult{}, fmt.Errorf("append to %s: %w", stream, statementError(err))
 	}

@@ -90,13 +90,12 @@ func waitError(ctx context.Context, err error) error {
 // flush writes one batch. The batch is taken when the write lock is there already,
 // so that whoever gives up waiting for it is withdrawn.
 func (s *Store) flush(ctx context.Context, take groupcommit.Take[write]) ([]outcome, error) {
-	waiting, ctx := ctx, context.WithoutCancel(ctx)
-	tx, end, err := s.begin(waiting, ctx)
+	tx, end, err := s.begin(ctx, context.WithoutCancel(ctx))
 	if err != nil {
 		return nil, err
 	}
 	defer end()
-	batch := take(nil)
+	ctx, batch := take()
 	outcomes, err := s.writeBatch(ctx, tx, batch)
 	if err == nil {
 		return outcomes, nil

@@ -54,7 +54,7 @@ func Open(ctx context.Context, path string, opts Options) (*Store, error) {
 		}
 	}
 	s := &Store{turn: make(chan struct{}, 1), session: session{sql: newQueries(), opts: opts}, temporary: at.temporary}
-	s.queue = groupcommit.New(s.flush, groupcommit.Options{})
+	s.queue = groupcommit.New(s.flush, groupcommit.Options[write, outcome]{})
 	if err := s.open(ctx, at); err != nil {
 		if code(err) == sqlite3.SQLITE_NOTADB {
 			err = fmt.Errorf("%w: %w", ErrNotDatabase, err)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/peatlog/peat/es"
 	"github.com/peatlog/peat/es/estest"
+	"github.com/peatlog/peat/es/postgres"
 )
 
 // Each runs a test once per kind of store, in parallel, each on an empty log.
@@ -20,8 +21,10 @@ func Each(t *testing.T, test func(t *testing.T, b estest.Backend)) {
 func EachTraced(t *testing.T, test func(t *testing.T, open func(es.Tracers) estest.Backend)) {
 	t.Helper()
 	for name, open := range map[string]func(t testing.TB, tracers es.Tracers) estest.Backend{
-		"postgres": func(t testing.TB, tracers es.Tracers) estest.Backend { return newPostgres(t, tracers).Backend() },
-		"sqlite":   func(t testing.TB, tracers es.Tracers) estest.Backend { return newSQLite(t, tracers).Backend() },
+		"postgres": func(t testing.TB, tracers es.Tracers) estest.Backend {
+			return NewPostgresWith(t, postgres.Options{Tracers: tracers}).Backend()
+		},
+		"sqlite": func(t testing.TB, tracers es.Tracers) estest.Backend { return newSQLite(t, tracers).Backend() },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -27,15 +27,15 @@ type Postgres struct {
 // NewPostgres returns an empty log. Its schema is dropped when the test ends.
 func NewPostgres(t testing.TB, configure ...func(*pgxpool.Config)) *Postgres {
 	t.Helper()
-	return newPostgres(t, es.Tracers{}, configure...)
+	return NewPostgresWith(t, postgres.Options{}, configure...)
 }
 
-func newPostgres(t testing.TB, tracers es.Tracers, configure ...func(*pgxpool.Config)) *Postgres {
+// NewPostgresWith is NewPostgres with options of the store. The schema and the limit
+// of an event are set here.
+func NewPostgresWith(t testing.TB, opts postgres.Options, configure ...func(*pgxpool.Config)) *Postgres {
 	t.Helper()
-	p := &Postgres{
-		Pool:    pgtest.NewPool(t, configure...),
-		Options: postgres.Options{Schema: pgtest.NewSchema(t), MaxEventBytes: estest.MaxEventBytes, Tracers: tracers},
-	}
+	opts.Schema, opts.MaxEventBytes = pgtest.NewSchema(t), estest.MaxEventBytes
+	p := &Postgres{Pool: pgtest.NewPool(t, configure...), Options: opts}
 	var err error
 	if p.Store, err = p.reopen(t.Context()); err != nil {
 		t.Fatal(err)

@@ -3,7 +3,7 @@ package groupcommit_test
 import (
 	"context"
 	"errors"
-	"slices"
+	"strconv"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -14,21 +14,17 @@ import (
 	"github.com/peatlog/peat/internal/groupcommit"
 )
 
+type options = groupcommit.Options[int, int]
+
 // recorder is a flush that takes a second, remembers its batches and answers each
 // request with its negative.
 type recorder struct {
 	mu      sync.Mutex
 	batches [][]int
-	// admit makes the predicate for one batch, nil for none.
-	admit func() func(int) bool
 }
 
 func (r *recorder) flush(_ context.Context, take groupcommit.Take[int]) ([]int, error) {
-	var admit func(int) bool
-	if r.admit != nil {
-		admit = r.admit()
-	}
-	batch := take(admit)
+	_, batch := take()
 	r.mu.Lock()
 	r.batches = append(r.batches, batch)
 	r.mu.Unlock()
@@ -67,7 +63,7 @@ func TestRequestsThatComeDuringAFlushShareTheNext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &recorder{}
 		start := time.Now()
-		do(t, groupcommit.New(r.flush, groupcommit.Options{}), 1, 2, 3, 4)()
+		do(t, groupcommit.New(r.flush, options{}), 1, 2, 3, 4)()
 		wantBatches(t, r, []int{1}, []int{2, 3, 4})
 		if took := time.Since(start); took != 2*time.Second {
 			t.Errorf("took %v, want two flushes and no waiting", took)
@@ -79,7 +75,7 @@ func TestBatchesAreBounded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := &recorder{}
-		do(t, groupcommit.New(r.flush, groupcommit.Options{MaxBatch: 2}), 1, 2, 3, 4, 5, 6)()
+		do(t, groupcommit.New(r.flush, options{MaxBatch: 2}), 1, 2, 3, 4, 5, 6)()
 		wantBatches(t, r, []int{1}, []int{2, 3}, []int{4, 5}, []int{6})
 	})
 }
@@ -89,7 +85,7 @@ func TestFlushersWorkSideBySide(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &recorder{}
 		start := time.Now()
-		do(t, groupcommit.New(r.flush, groupcommit.Options{Flushers: 2}), 1, 2, 3, 4)()
+		do(t, groupcommit.New(r.flush, options{Flushers: 2}), 1, 2, 3, 4)()
 		wantBatches(t, r, []int{1}, []int{2}, []int{3, 4})
 		if took := time.Since(start); took != 2*time.Second {
 			t.Errorf("took %v, want 2 s", took)
@@ -97,23 +93,59 @@ func TestFlushersWorkSideBySide(t *testing.T) {
 	})
 }
 
-// A request that the batch cannot take waits for the next one; what is behind it
-// need not.
-func TestRefusedRequestWaitsForTheNextBatch(t *testing.T) {
+// decade is the key of a request in these tests.
+func decade(n int) string { return strconv.Itoa(n / 10) }
+
+func TestRequestsOfOneKeyTakeTurns(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		r := &recorder{admit: func() func(int) bool { // at most one of each decade
-			var seen []int
-			return func(n int) bool {
-				if slices.Contains(seen, n/10) {
-					return false
-				}
-				seen = append(seen, n/10)
-				return true
-			}
-		}}
-		do(t, groupcommit.New(r.flush, groupcommit.Options{}), 1, 11, 12, 13, 21, 22)()
+		r := &recorder{}
+		do(t, groupcommit.New(r.flush, options{Key: decade}), 1, 11, 12, 13, 21, 22)()
 		wantBatches(t, r, []int{1}, []int{11, 21}, []int{12, 22}, []int{13})
+	})
+}
+
+// Also not while another flusher writes one of them.
+func TestRequestsOfOneKeyAreNotWrittenSideBySide(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := &recorder{}
+		q := groupcommit.New(r.flush, options{Key: decade, Flushers: 2})
+		start := time.Now()
+		do(t, q, 1, 2, 3)()
+		wantBatches(t, r, []int{1}, []int{2}, []int{3})
+		if took := time.Since(start); took != 3*time.Second {
+			t.Errorf("took %v, want 3 s", took)
+		}
+	})
+}
+
+func TestSizeOfABatchIsBounded(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := &recorder{}
+		q := groupcommit.New(r.flush, options{MaxSize: 10, Size: func(n int) int { return n }})
+		do(t, q, 1, 2, 3, 5, 1, 99, 1)() // one that is too large goes by itself
+		wantBatches(t, r, []int{1}, []int{2, 3, 5}, []int{1}, []int{99}, []int{1})
+	})
+}
+
+// The queue holds so many; whoever comes then waits before it, and may go away.
+func TestCallersBeyondTheBoundWaitForRoom(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := &recorder{}
+		q := groupcommit.New(r.flush, options{MaxWaiting: 2})
+		wait := do(t, q, 1, 2, 3, 4)
+		ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+		defer cancel()
+		if _, err := q.Do(ctx, 5); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("got error %v, want the context's", err)
+		}
+		more := do(t, q, 6)
+		wait()
+		more()
+		wantBatches(t, r, []int{1}, []int{2, 3}, []int{4, 6})
 	})
 }
 
@@ -121,7 +153,7 @@ func TestCancelledRequestIsWithdrawnUntilItIsTaken(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := &recorder{}
-		q := groupcommit.New(r.flush, groupcommit.Options{})
+		q := groupcommit.New(r.flush, options{})
 		ctx, cancel := context.WithCancel(t.Context())
 		type answer struct {
 			Result int
@@ -174,7 +206,7 @@ func TestFlushThatTakesNothingFailsItsLeaderOnly(t *testing.T) {
 				return nil, errBegin
 			}
 			return r.flush(ctx, take)
-		}, groupcommit.Options{})
+		}, options{})
 		leader := make(chan error, 1)
 		go func() {
 			_, err := q.Do(t.Context(), 1)
@@ -205,15 +237,14 @@ func TestFlushThatFailsOrPanicsAnswersItsBatch(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				q := groupcommit.New(func(_ context.Context, take groupcommit.Take[int]) ([]int, error) {
 					time.Sleep(time.Second) // so that others come
-					if batch := take(nil); batch[0] < 100 {
+					if _, batch := take(); batch[0] < 100 {
 						return c.end(batch)
 					}
 					return []int{-100}, nil
-				}, groupcommit.Options{})
+				}, options{})
 				var all sync.WaitGroup
 				for n := range 3 {
 					all.Go(func() {
-						defer func() { _ = recover() }() // the leader goes on panicking
 						if _, err := q.Do(t.Context(), n+1); !errors.Is(err, c.want) {
 							t.Errorf("got error %v, want %v", err, c.want)
 						}
@@ -232,14 +263,14 @@ func TestEveryRequestIsAnsweredOnce(t *testing.T) {
 	var mu sync.Mutex
 	seen := map[int]int{}
 	q := groupcommit.New(func(_ context.Context, take groupcommit.Take[int]) ([]int, error) {
-		batch := take(nil)
+		_, batch := take()
 		mu.Lock()
 		defer mu.Unlock()
 		for _, n := range batch {
 			seen[n]++
 		}
 		return batch, nil
-	}, groupcommit.Options{Flushers: 2, MaxBatch: 7})
+	}, options{Flushers: 2, MaxBatch: 7})
 	const callers, each = 32, 100
 	var answered sync.Map
 	var all sync.WaitGroup

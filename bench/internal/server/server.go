@@ -1,6 +1,7 @@
 //go:build unix
 
-package main
+// Package server is the PostgreSQL server of a benchmark.
+package server
 
 import (
 	"errors"
@@ -18,10 +19,11 @@ var settings = map[string]string{
 	"shared_buffers":     "1GB",
 	"max_wal_size":       "4GB",
 	"autovacuum_naptime": "10min", // not in the middle of a round
+	"max_connections":    "400",   // each of the peers keeps a pool
 }
 
-// withServer runs f with a server: the given one, or one of its own that ends with f.
-func withServer(dsn string, f func(dsn string) error) (err error) {
+// With runs f with a server: the given one, or one of its own that ends with f.
+func With(dsn string, f func(dsn string) error) (err error) {
 	if dsn != "" {
 		return f(dsn)
 	}

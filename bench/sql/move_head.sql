@@ -1,0 +1,2 @@
+-- The version after a command.
+UPDATE {schema}.heads SET version = $2 WHERE stream = $1
