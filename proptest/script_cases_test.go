@@ -31,12 +31,13 @@ var cases = map[string]struct {
 		},
 		map[int]string{3: "waits", 8: "scope 1: version 2, conflict at 2"},
 	},
-	"a stream has only to exist": {
+	// It did not when the batch began.
+	"a stream has to exist from the beginning": {
 		script{
 			scope(1, opBegin), appends(1, to(0)), appends(0, to(0), to(2, es.StreamExists)), appends(2, to(2)),
 			scope(2, opBegin), appends(2, to(2)), scope(1, opCommit), scope(2, opCommit),
 		},
-		map[int]string{8: "scope 1: version 2, version 3"},
+		map[int]string{8: "scope 1: version 2, conflict at 2"},
 	},
 	"who closes a ring has to go": {
 		script{

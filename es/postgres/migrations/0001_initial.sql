@@ -159,12 +159,8 @@ BEGIN
                                    p_ids[a.first : a.first + a.n - 1]) IS NOT NULL;
     END IF;
 
-    -- A stream that has come to be since the first statement is not locked yet: what its
-    -- version is counts when it is. The row that is proposed carries the version that was
-    -- seen, and in last_epoch how many events there are, negative for a stream that has
-    -- only to exist.
     WITH a AS MATERIALIZED (
-        SELECT a.item, a.stream_id, a.expected, a.first, a.n, s.stream_no, s.version
+        SELECT a.item, a.stream_id, a.first, a.n, s.stream_no
         FROM unnest(p_stream_ids, p_expected, p_firsts, p_counts) WITH ORDINALITY a (stream_id, expected, first, n, item)
         CROSS JOIN LATERAL (SELECT x.stream_no, x.version FROM {schema}.streams x WHERE x.stream_id = a.stream_id LIMIT 1) s
         WHERE (s.version = a.expected OR a.expected = -1 OR a.expected = -2 AND s.version > 0)
@@ -172,12 +168,11 @@ BEGIN
     ), up AS (
         INSERT INTO {schema}.streams AS s (stream_no, stream_id, category, version, last_xid, last_epoch)
         OVERRIDING SYSTEM VALUE
-        SELECT a.stream_no, a.stream_id, '', a.version, own, CASE WHEN a.expected = -2 THEN -a.n ELSE a.n END FROM a
+        SELECT a.stream_no, a.stream_id, '', a.n, own, cur_epoch FROM a
         ON CONFLICT ON CONSTRAINT streams_stream_id_key DO UPDATE
-        SET version = s.version + abs(excluded.last_epoch),
+        SET version = s.version + excluded.version,
             last_xid = CASE WHEN s.last_epoch = cur_epoch THEN greatest(s.last_xid, own) ELSE own END,
             last_epoch = cur_epoch
-        WHERE s.version = excluded.version OR excluded.last_epoch < 0
         RETURNING s.stream_no, s.stream_id, s.category, s.version, nullif(s.last_xid, own) AS held_until
     ), ins AS (
         INSERT INTO {schema}.events (stream_no, stream_version, transaction_id, held_until,
