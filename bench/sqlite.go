@@ -109,7 +109,6 @@ func insertInto(ctx context.Context, insert execer, e paid) error {
 	return err
 }
 
-
 func appendStored(ctx context.Context, store es.Appender, e paid) error {
 	data, err := json.Marshal(e)
 	if err != nil {

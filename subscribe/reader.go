@@ -35,6 +35,9 @@ type reader struct {
 	waits atomic.Bool
 	// caughtUp tells that the reader has once found nothing.
 	caughtUp atomic.Bool
+	// atEnd tells that the last poll came to the end of what there was. Under a load
+	// that never pauses, one never finds nothing.
+	atEnd atomic.Bool
 	// resting is where the reader waits for news, nil while it works.
 	resting atomic.Pointer[es.Checkpoint]
 
@@ -197,6 +200,7 @@ func (r *reader) poll(ctx context.Context) (more bool, err error) {
 		return false, err
 	}
 	r.next, r.failures = b.Next, 0
+	r.atEnd.Store(!b.More)
 	if len(b.Events) == 0 && !b.Moved && !b.More {
 		r.caughtUp.Store(true)
 	}

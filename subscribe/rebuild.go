@@ -76,7 +76,7 @@ func (c Consumer) takeOver(g es.Generations) es.TakeOver {
 // has caught up, as far as this process can tell: it works on its first segment.
 func (w *works) takeOverWhatIsReady(ctx context.Context) {
 	for _, r := range w.running {
-		if !r.building.Load() || r.part.segment > 0 || !r.caughtUp.Load() {
+		if !r.building.Load() || r.part.segment > 0 || !r.caughtUp.Load() && !r.atEnd.Load() {
 			continue
 		}
 		if _, busy := w.takingOver.LoadOrStore(r.consumer.Name, true); busy {

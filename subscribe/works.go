@@ -254,6 +254,7 @@ func (w *works) look(ctx context.Context) error {
 		}
 	}
 	if len(resting) == 0 {
+		w.takeOverWhatIsReady(ctx)
 		return nil
 	}
 	asking, cancel := w.asking(ctx)

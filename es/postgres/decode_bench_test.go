@@ -85,7 +85,11 @@ func BenchmarkEncodeBatch(b *testing.B) {
 				if err != nil {
 					b.Fatal(err)
 				}
-				args = encodeBatch([]es.Prepared{p})
+				r, err := newRequest(p)
+				if err != nil {
+					b.Fatal(err)
+				}
+				args = encodeBatch([]request{r})
 			}
 			b.ReportMetric(float64(b.N*n)/b.Elapsed().Seconds(), "events/s")
 			if len(args.ids) != n || args.streams[0] != "account-42" {

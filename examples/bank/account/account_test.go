@@ -30,11 +30,11 @@ func open(holder string, overdraft money.Amount) decide {
 }
 
 func send(to string, n money.Amount) decide {
-	return func(a *account.Account) ([]account.Event, error) { return a.TransferOut(to, n) }
+	return func(a *account.Account) ([]account.Event, error) { return a.TransferOut("t1", to, n) }
 }
 
 func receive(from string, n money.Amount) decide {
-	return func(a *account.Account) ([]account.Event, error) { return a.TransferIn(from, n) }
+	return func(a *account.Account) ([]account.Event, error) { return a.TransferIn("t1", from, n) }
 }
 
 // given has the histories that the tests start from.
@@ -59,8 +59,8 @@ func TestDecisionsThatAreTaken(t *testing.T) {
 		"deposit":                           {funded, deposit(30), []account.Event{account.Deposited{Amount: 30}}, 130},
 		"withdraw":                          {funded, withdraw(30), []account.Event{account.Withdrawn{Amount: 30}}, 70},
 		"withdraw down to the limit":        {funded, withdraw(150), []account.Event{account.Withdrawn{Amount: 150}}, -50},
-		"send a transfer":                   {funded, send("bob", 30), []account.Event{account.TransferSent{To: "bob", Amount: 30}}, 70},
-		"receive a transfer":                {funded, receive("bob", 30), []account.Event{account.TransferReceived{From: "bob", Amount: 30}}, 130},
+		"send a transfer":                   {funded, send("bob", 30), []account.Event{account.TransferSent{Transfer: "t1", To: "bob", Amount: 30}}, 70},
+		"receive a transfer":                {funded, receive("bob", 30), []account.Event{account.TransferReceived{Transfer: "t1", From: "bob", Amount: 30}}, 130},
 		"close":                             {opened, (*account.Account).Close, []account.Event{account.Closed{}}, 0},
 		"withdraw with a limit without end": {[]account.Event{account.Opened{Overdraft: money.Max}, account.Deposited{Amount: money.Max}}, withdraw(money.Max), []account.Event{account.Withdrawn{Amount: money.Max}}, 0},
 		"a posting opens the account":       {never, post(fee), []account.Event{account.Opened{}, fee}, -30},

@@ -40,15 +40,26 @@ type Withdrawn struct {
 
 // TransferSent is the debit of a transfer inside the bank.
 type TransferSent struct {
-	To     string       `json:"to"`
-	Amount money.Amount `json:"amount"`
+	// Transfer is the id that the two halves share; "" in old events.
+	Transfer string       `json:"transfer,omitempty"`
+	To       string       `json:"to"`
+	Amount   money.Amount `json:"amount"`
 }
 
 // TransferReceived is the credit of a transfer inside the bank.
 type TransferReceived struct {
-	From   string       `json:"from"`
-	Amount money.Amount `json:"amount"`
+	Transfer string       `json:"transfer,omitempty"`
+	From     string       `json:"from"`
+	Amount   money.Amount `json:"amount"`
 }
+
+// Frozen stops what customers take out, until [Unfrozen].
+type Frozen struct {
+	Reason string `json:"reason"`
+}
+
+// Unfrozen ends [Frozen].
+type Unfrozen struct{}
 
 // Closed ends an account for good.
 type Closed struct{}
@@ -72,6 +83,12 @@ func (TransferSent) EventType() string { return "account.transfer_sent" }
 func (TransferReceived) EventType() string { return "account.transfer_received" }
 
 // EventType implements [es.Event].
+func (Frozen) EventType() string { return "account.frozen" }
+
+// EventType implements [es.Event].
+func (Unfrozen) EventType() string { return "account.unfrozen" }
+
+// EventType implements [es.Event].
 func (Closed) EventType() string { return "account.closed" }
 
 func (Opened) isAccountEvent()           {}
@@ -79,6 +96,8 @@ func (Deposited) isAccountEvent()        {}
 func (Withdrawn) isAccountEvent()        {}
 func (TransferSent) isAccountEvent()     {}
 func (TransferReceived) isAccountEvent() {}
+func (Frozen) isAccountEvent()           {}
+func (Unfrozen) isAccountEvent()         {}
 func (Closed) isAccountEvent()           {}
 
 // Change implements [Movement].

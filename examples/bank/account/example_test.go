@@ -32,8 +32,10 @@ func Example() {
 		})
 		fmt.Println("open", name, err)
 	}
-	fmt.Println("transfer", account.Transfer(ctx, accounts, inTx, "ann", "bob", 30_00))
-	fmt.Println("transfer", account.Transfer(ctx, accounts, inTx, "ann", "bob", 30_00))
+	for _, id := range []string{"rent", "more"} {
+		_, err := account.Transfer{ID: id, From: "ann", To: "bob", Amount: 30_00}.Run(ctx, accounts, inTx)
+		fmt.Println("transfer", err)
+	}
 
 	bob, err := accounts.Load(ctx, "bob")
 	fmt.Println("bob has", bob.State().Balance, "at version", bob.Version(), err)

@@ -64,7 +64,7 @@ func TestConcurrentTransfersKeepTheTotal(t *testing.T) {
 				for range transfers {
 					from := rand.N(accounts)
 					to := (from + 1 + rand.N(accounts-1)) % accounts // any other one
-					err := account.Transfer(t.Context(), b.accounts, b.inTx, strconv.Itoa(from), strconv.Itoa(to), rand.N(money.Amount(60))+1)
+					_, err := account.Transfer{From: strconv.Itoa(from), To: strconv.Itoa(to), Amount: rand.N(money.Amount(60)) + 1}.Run(t.Context(), b.accounts, b.inTx)
 					if err != nil && !errors.Is(err, account.ErrInsufficientFunds) {
 						t.Errorf("transfer: %v", err)
 					}
@@ -107,7 +107,7 @@ func TestARefusedTransferMovesNothing(t *testing.T) {
 			"negative":       {"a", "b", -1, account.ErrAmountNotPositive},
 			"to an empty id": {"a", "", 1, es.ErrInvalidStream},
 		} {
-			err := account.Transfer(t.Context(), b.accounts, b.inTx, c.from, c.to, c.amount)
+			_, err := account.Transfer{From: c.from, To: c.to, Amount: c.amount}.Run(t.Context(), b.accounts, b.inTx)
 			if !errors.Is(err, c.why) {
 				t.Errorf("%s: got %v, want %v", name, err, c.why)
 			}
@@ -126,12 +126,41 @@ func TestATransferWithACommandIDLandsOnce(t *testing.T) {
 		b.openWith(t, "b", 0)
 		ctx := es.WithCommandID(t.Context(), "transfer-1")
 		for range 3 {
-			if err := account.Transfer(ctx, b.accounts, b.inTx, "a", "b", 60); err != nil {
+			if _, err := (account.Transfer{From: "a", To: "b", Amount: 60}).Run(ctx, b.accounts, b.inTx); err != nil {
 				t.Fatal(err)
 			}
 		}
 		if a, b := b.balance(t, "a"), b.balance(t, "b"); a != 40 || b != 60 {
 			t.Errorf("balances %v and %v, want 0.40 and 0.60", a, b)
+		}
+	})
+}
+
+// A command id is recognised in each stream by itself: one that another command had
+// on one of the accounts must not let half of a transfer land.
+func TestATransferWithTheCommandIDOfAnotherCommandIsRefused(t *testing.T) {
+	t.Parallel()
+	onBothStores(t, func(t *testing.T, b bank) {
+		t.Helper()
+		for _, id := range []string{"a", "b", "c"} {
+			b.openWith(t, id, 100)
+		}
+		ctx := es.WithCommandID(t.Context(), "once")
+		if _, err := (account.Transfer{ID: "1", From: "a", To: "b", Amount: 60}).Run(ctx, b.accounts, b.inTx); err != nil {
+			t.Fatal(err)
+		}
+		for _, other := range []account.Transfer{
+			{ID: "2", From: "a", To: "c", Amount: 60}, {ID: "3", From: "c", To: "b", Amount: 60},
+			{ID: "4", From: "c", To: "a", Amount: 60}, {ID: "5", From: "b", To: "c", Amount: 60},
+		} {
+			if _, err := other.Run(ctx, b.accounts, b.inTx); !errors.Is(err, account.ErrCommandReused) {
+				t.Errorf("%+v: %v, want ErrCommandReused", other, err)
+			}
+		}
+		for id, want := range map[string]money.Amount{"a": 40, "b": 160, "c": 100} {
+			if got := b.balance(t, id); got != want {
+				t.Errorf("account %s has %v, want %v", id, got, want)
+			}
 		}
 	})
 }

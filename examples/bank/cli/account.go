@@ -9,6 +9,7 @@ import (
 
 	"github.com/peatlog/peat/es"
 	"github.com/peatlog/peat/examples/bank/account"
+	"github.com/peatlog/peat/examples/bank/service"
 )
 
 type accountCmd struct {
@@ -19,12 +20,12 @@ type accountCmd struct {
 
 // Run shows an account.
 func (c *accountCmd) Run(ctx context.Context, p *Program) error {
-	b, err := p.open(ctx, c.storeFlag)
+	b, err := p.open(ctx, c.storeFlag, service.Options{})
 	if err != nil {
 		return err
 	}
-	defer b.close()
-	root, err := b.accounts.Load(ctx, c.ID)
+	defer b.Close()
+	root, err := b.Accounts.Load(ctx, c.ID)
 	if errors.Is(err, es.ErrStreamNotFound) {
 		err = account.ErrNotOpen
 	}
@@ -36,7 +37,7 @@ func (c *accountCmd) Run(ctx context.Context, p *Program) error {
 	}
 	out := tabwriter.NewWriter(p.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
 	opts := es.ReadOptions{Backward: true, Limit: c.Last}
-	for rec, err := range b.store.ReadStream(ctx, root.Stream(), opts) {
+	for rec, err := range b.Log.ReadStream(ctx, root.Stream(), opts) {
 		if err != nil {
 			return err
 		}
@@ -75,55 +76,10 @@ func printEvent(w io.Writer, env es.Envelope[account.Event]) error {
 	if p, ok := env.Event.(account.Posting); ok {
 		day, printed = string(p.Posted().Date), "= "+grouped(p.Posted().Printed)
 	}
-	text := describe(env.Event)
+	text := account.Describe(env.Event)
 	if env.Metadata.Actor != "" {
 		text += ", by " + env.Metadata.Actor
 	}
 	_, err := fmt.Fprintf(w, "%d\t%s\t%s\t%s\t  %s\n", env.Version, day, change, printed, text)
 	return err
-}
-
-// describe says in words what happened.
-func describe(e account.Event) string {
-	switch e := e.(type) {
-	case account.Opened:
-		return "opened"
-	case account.Closed:
-		return "closed"
-	case account.Deposited:
-		return "deposit"
-	case account.Withdrawn:
-		return "withdrawal"
-	case account.TransferSent:
-		return "transfer to account " + e.To
-	case account.TransferReceived:
-		return "transfer from account " + e.From
-	case account.CashDeposited:
-		return "cash deposit"
-	case account.CashWithdrawn:
-		return "cash withdrawal" + purpose(e.Purpose)
-	case account.CardWithdrawn:
-		return "card withdrawal"
-	case account.PaymentReceived:
-		return "payment from " + party(e.From) + purpose(e.Purpose)
-	case account.PaymentSent:
-		return "payment to " + party(e.To) + purpose(e.Purpose)
-	case account.InterestCredited:
-		return "interest"
-	case account.PenaltyInterestCharged:
-		return "penalty interest"
-	case account.StatementFeeCharged:
-		return "statement fee"
-	default:
-		return e.EventType() // of a newer program
-	}
-}
-
-func party(p account.Party) string { return p.Account + "/" + p.Bank }
-
-func purpose(p account.Purpose) string {
-	if p == "" {
-		return ""
-	}
-	return " (" + string(p) + ")"
 }

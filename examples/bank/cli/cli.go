@@ -14,6 +14,7 @@ import (
 	"github.com/peatlog/peat/es"
 	"github.com/peatlog/peat/examples/bank/account"
 	"github.com/peatlog/peat/examples/bank/money"
+	"github.com/peatlog/peat/examples/bank/service"
 )
 
 // Program is the bank's command line and what it needs of the world.
@@ -37,6 +38,14 @@ type grammar struct {
 	Withdraw withdrawCmd `cmd:"" help:"Take money out of an account."`
 	Transfer transferCmd `cmd:"" help:"Move money from one account to another."`
 	Close    closeCmd    `cmd:"" help:"Close an account, which must be empty."`
+	Freeze   freezeCmd   `cmd:"" help:"Stop what is taken out of an account."`
+	Unfreeze unfreezeCmd `cmd:"" help:"End a freeze."`
+	Pay      payCmd      `cmd:"" help:"Pay to an account at another bank."`
+	Serve    serveCmd    `cmd:"" help:"Serve the pages and the HTTP interface."`
+	Status   statusCmd   `cmd:"" help:"Show where the read models stand, and what is set aside."`
+	Rebuild  rebuildCmd  `cmd:"" help:"Build a read model again while it is in use."`
+	Redrive  redriveCmd  `cmd:"" help:"Deliver events again that are set aside."`
+	Discard  discardCmd  `cmd:"" help:"Give up an event that is set aside."`
 }
 
 // Run runs the command that args say and returns the exit code: 0, or 1 when it
@@ -97,6 +106,9 @@ func advice(err error) string {
 		{account.ErrAlreadyOpen, "choose another number"},
 		{account.ErrClosed, "that is for good, use another account"},
 		{account.ErrBalanceNotZero, "withdraw, transfer or pay in the difference first"},
+		{account.ErrFrozen, "unfreeze it first"},
+		{account.ErrPaymentsUnderWay, "wait until they are settled or refunded"},
+		{service.ErrNoConsumer, "see them with: bank status"},
 		{es.ErrBusy, "nothing was written, try again"},
 		{es.ErrInvalidStream, "choose another account number"},
 	} {

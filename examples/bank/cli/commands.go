@@ -2,12 +2,11 @@ package cli
 
 import (
 	"context"
-	"fmt"
 	"os/user"
 
-	"github.com/peatlog/peat/es"
 	"github.com/peatlog/peat/examples/bank/account"
 	"github.com/peatlog/peat/examples/bank/money"
+	"github.com/peatlog/peat/examples/bank/service"
 )
 
 // amount is an amount of money as an argument. It is a type of its own because
@@ -95,37 +94,39 @@ type transferCmd struct {
 
 // Run moves money between two accounts.
 func (c *transferCmd) Run(ctx context.Context, p *Program) error {
-	b, err := p.open(ctx, c.storeFlag)
+	b, err := p.open(ctx, c.storeFlag, service.Options{})
 	if err != nil {
 		return err
 	}
-	defer b.close()
-	err = account.Transfer(onBehalfOfUser(ctx), b.accounts, b.inTx, c.From, c.To, money.Amount(c.Amount))
-	if err != nil {
+	defer b.Close()
+	transfer := account.Transfer{From: c.From, To: c.To, Amount: money.Amount(c.Amount)}
+	if _, err := b.Transfer(ctx, service.Command{Actor: actor()}, transfer); err != nil {
 		return err
 	}
 	return p.printf("Transferred %s from account %s to account %s.\n", grouped(c.Amount), c.From, c.To)
 }
 
 // execute runs one decision on one account and returns the state after it.
-func (p *Program) execute(ctx context.Context, flag storeFlag, id string, decide func(*account.Account) ([]account.Event, error)) (*account.Account, error) {
-	b, err := p.open(ctx, flag)
+func (p *Program) execute(ctx context.Context, flag storeFlag, id string, decide service.Decision) (*account.Account, error) {
+	b, err := p.open(ctx, flag, service.Options{})
 	if err != nil {
 		return nil, err
 	}
-	defer b.close()
-	root, err := b.accounts.Execute(onBehalfOfUser(ctx), id, decide)
+	defer b.Close()
+	if _, err := b.Execute(ctx, service.Command{Actor: actor()}, id, decide); err != nil {
+		return nil, err
+	}
+	root, err := b.Accounts.Load(ctx, id)
 	if err != nil {
-		return nil, fmt.Errorf("account %s: %w", id, err)
+		return nil, err
 	}
 	return root.State(), nil
 }
 
-// onBehalfOfUser returns a context whose events remember who caused them.
-func onBehalfOfUser(ctx context.Context) context.Context {
-	actor := "unknown"
+// actor is who events remember to have been caused by.
+func actor() string {
 	if u, err := user.Current(); err == nil {
-		actor = u.Username
+		return u.Username
 	}
-	return es.WithMetadata(ctx, es.Metadata{Actor: actor})
+	return "unknown"
 }

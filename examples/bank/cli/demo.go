@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/peatlog/peat/examples/bank/ledger"
+	"github.com/peatlog/peat/examples/bank/service"
 )
 
 type demoCmd struct{}
@@ -28,11 +29,11 @@ func (*demoCmd) Run(ctx context.Context, p *Program) error {
 	}
 	defer file.Close() //nolint:errcheck // only read
 	flag := storeFlag{Store: "sqlite:" + filepath.Join(folder, "bank.db")}
-	b, err := p.open(ctx, flag)
+	b, err := p.open(ctx, flag, service.Options{})
 	if err != nil {
 		return err
 	}
-	defer b.close()
+	defer b.Close()
 	sum, err := p.importFile(ctx, b, file)
 	if err != nil {
 		return err
@@ -54,6 +55,7 @@ Try next:
   %[1]s transfer ann %[3]s 1250.50
   %[1]s account ann
   %[1]s import %[4]s  # again: every row is a duplicate
+  %[1]s serve  # the pages, at http://127.0.0.1:8080
 `
 
 // firstAccount returns an account that is in the shipped statement.

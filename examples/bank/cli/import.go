@@ -11,6 +11,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/peatlog/peat/examples/bank/ledger"
+	"github.com/peatlog/peat/examples/bank/service"
 )
 
 type importCmd struct {
@@ -26,11 +27,11 @@ func (c *importCmd) Run(ctx context.Context, p *Program) error {
 		return err
 	}
 	defer file.Close() //nolint:errcheck // only read
-	b, err := p.open(ctx, c.storeFlag)
+	b, err := p.open(ctx, c.storeFlag, service.Options{})
 	if err != nil {
 		return err
 	}
-	defer b.close()
+	defer b.Close()
 	sum, err := p.importFile(ctx, b, file)
 	if err != nil {
 		return err
@@ -42,16 +43,16 @@ func (c *importCmd) Run(ctx context.Context, p *Program) error {
 }
 
 // importFile imports a file and reconciles what the store holds then.
-func (p *Program) importFile(ctx context.Context, b *bank, file *os.File) (summary, error) {
+func (p *Program) importFile(ctx context.Context, b *service.Bank, file *os.File) (summary, error) {
 	begin := time.Now()
 	input, finish := p.withProgress(file)
-	result, err := ledger.Import(ctx, b.accounts, ledger.Read(file.Name(), input), ledger.Options{})
+	result, err := ledger.Import(ctx, b.Accounts, ledger.Read(file.Name(), input), ledger.Options{})
 	finish()
 	if err != nil {
 		return summary{}, stopped(ctx, result, err)
 	}
 	sum := summary{Result: result, elapsed: time.Since(begin)}
-	sum.Report, err = ledger.Reconcile(ctx, b.store)
+	sum.Report, err = ledger.Reconcile(ctx, b.Log)
 	return sum, err
 }
 

@@ -5,10 +5,11 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"strconv"
+	"strings"
 	"time"
 
 	"github.com/peatlog/peat/examples/bank/ledger"
+	"github.com/peatlog/peat/examples/bank/money"
 )
 
 // summary is what an import reports.
@@ -69,4 +70,8 @@ Its %s account-days against the balances that the bank printed:
 	return err
 }
 
-func count(n int) string { return groupDigits(strconv.Itoa(n)) }
+// count prints a number for people.
+func count(n int) string {
+	digits, _, _ := strings.Cut(money.Amount(n*100).Grouped(), ".")
+	return digits
+}

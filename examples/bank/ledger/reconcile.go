@@ -85,10 +85,11 @@ func (b book) add(p account.Posting) {
 	b[entry.Date] = d
 }
 
-// nearest returns the printed balance that is nearest to the computed one, of
-// two equally near ones the lower.
-func (d day) nearest(computed money.Amount) money.Amount {
-	return slices.MinFunc(d.printed, func(a, b money.Amount) int {
+// Closing returns the balance that a day closes with: of those that the bank printed
+// that day, the one that is nearest to the computed one, of two equally near ones the
+// lower.
+func Closing(computed money.Amount, printed []money.Amount) money.Amount {
+	return slices.MinFunc(printed, func(a, b money.Amount) int {
 		return cmp.Or(cmp.Compare((a-computed).Abs(), (b-computed).Abs()), cmp.Compare(a, b))
 	})
 }
@@ -106,15 +107,20 @@ func (r *Report) closeDays(number string, b book) {
 	closing := money.Amount(0)
 	for _, date := range slices.Sorted(maps.Keys(b)) {
 		computed := closing + b[date].change
-		closing = b[date].nearest(computed)
-		r.AccountDays++
-		switch off := (closing - computed).Abs(); {
-		case off == 0:
-			r.Exact++
-		case off <= rounding:
-			r.Rounded++
-		default:
-			r.Off = append(r.Off, Difference{Account: number, Date: date, Computed: computed, Printed: closing})
-		}
+		closing = Closing(computed, b[date].printed)
+		r.Day(Difference{Account: number, Date: date, Computed: computed, Printed: closing})
+	}
+}
+
+// Day counts one day of an account.
+func (r *Report) Day(d Difference) {
+	r.AccountDays++
+	switch off := (d.Printed - d.Computed).Abs(); {
+	case off == 0:
+		r.Exact++
+	case off <= rounding:
+		r.Rounded++
+	default:
+		r.Off = append(r.Off, d)
 	}
 }

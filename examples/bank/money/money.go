@@ -77,3 +77,16 @@ func (a Amount) Abs() Amount {
 		return -a
 	}
 }
+
+// Grouped prints the amount for people, as in "-1,234.50".
+func (a Amount) Grouped() string {
+	whole, hellers, _ := strings.Cut(a.String(), ".")
+	digits, negative := strings.CutPrefix(whole, "-")
+	for i := len(digits) - 3; i > 0; i -= 3 {
+		digits = digits[:i] + "," + digits[i:]
+	}
+	if negative {
+		digits = "-" + digits
+	}
+	return digits + "." + hellers
+}
