@@ -39,6 +39,14 @@ var cases = map[string]struct {
 		},
 		map[int]string{8: "scope 1: version 2, conflict at 2"},
 	},
+	// Its predecessor is of a younger transaction, and one in between is running.
+	"an event is held until its predecessor is settled": {
+		script{
+			scope(2, opBegin), scope(2, opTouch), scope(1, opBegin), scope(1, opTouch), appends(0, to(2)), appends(2, to(2)), scope(2, opCommit),
+			{op: opPoll, who: 1, n: 10}, scope(1, opCommit), {op: opPoll, who: 1, n: 10},
+		},
+		map[int]string{8: "", 10: "b-1 version 1, b-1 version 2"},
+	},
 	"who closes a ring has to go": {
 		script{
 			scope(0, opBegin), scope(1, opBegin), appends(0, to(0)), appends(1, to(1)), appends(0, to(1)), appends(1, to(0)),
