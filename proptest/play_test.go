@@ -289,8 +289,10 @@ func (p *play) look() {
 	}
 }
 
-// finish ends everything that is open and has every reader read to the end.
+// finish ends everything that is open, one after the other, and has every reader read
+// in between, and to the end.
 func (p *play) finish() {
+	clear(p.poison[:])
 	for again := true; again; {
 		again = false
 		for who := range scopes {
@@ -298,12 +300,23 @@ func (p *play) finish() {
 				again = true
 				p.execute(step{op: opCommit, who: who})
 				p.settle()
+				p.look()
+				p.pollAll()
 			}
 		}
 	}
-	p.look()
-	clear(p.poison[:])
 	for _, r := range p.readers {
 		p.drain(r)
+	}
+}
+
+// pollAll has every reader read once.
+func (p *play) pollAll() {
+	for _, r := range p.readers {
+		if r.transactional {
+			p.deliver(r, 10)
+		} else {
+			p.poll(r, 10, true)
+		}
 	}
 }

@@ -31,12 +31,21 @@ var cases = map[string]struct {
 		},
 		map[int]string{3: "waits", 8: "scope 1: version 2, conflict at 2"},
 	},
-	"a stream has only to exist": {
+	// It did not when the batch began.
+	"a stream has to exist from the beginning": {
 		script{
 			scope(1, opBegin), appends(1, to(0)), appends(0, to(0), to(2, es.StreamExists)), appends(2, to(2)),
 			scope(2, opBegin), appends(2, to(2)), scope(1, opCommit), scope(2, opCommit),
 		},
-		map[int]string{8: "scope 1: version 2, version 3"},
+		map[int]string{8: "scope 1: version 2, conflict at 2"},
+	},
+	// Its predecessor is of a younger transaction, and one in between is running.
+	"an event is held until its predecessor is settled": {
+		script{
+			scope(2, opBegin), scope(2, opTouch), scope(1, opBegin), scope(1, opTouch), appends(0, to(2)), appends(2, to(2)), scope(2, opCommit),
+			{op: opPoll, who: 1, n: 10}, scope(1, opCommit), {op: opPoll, who: 1, n: 10},
+		},
+		map[int]string{8: "", 10: "b-1 version 1, b-1 version 2"},
 	},
 	"who closes a ring has to go": {
 		script{

@@ -162,6 +162,10 @@ func scripts(l limits) *rapid.Generator[script] {
 		p := newPlay(mutant{})
 		defer p.stop()
 		w := drawSwarm(t, l)
+		for who := range rapid.SampledFrom([]int{0, 0, 1, 2, 3}).Draw(t, "old transactions") {
+			p.take(step{op: opBegin, who: who})
+			p.take(step{op: opTouch, who: who})
+		}
 		for range rapid.IntRange(1, l.steps).Draw(t, "steps") {
 			p.take(drawStep(t, p, w))
 		}
