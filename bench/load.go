@@ -155,7 +155,11 @@ const (
 // loadSnapshot loads an aggregate of 10,000 events from its snapshot and the events
 // behind it.
 func loadSnapshot(ctx context.Context, b *bed) ([]result, error) {
-	const streams, before = 10, snapshotEvents - snapshotTail
+	const before = snapshotEvents - snapshotTail
+	streams := 10
+	if b.quick {
+		streams = 2
+	}
 	if err := b.fill(ctx, streams, before-1); err != nil {
 		return nil, err
 	}
