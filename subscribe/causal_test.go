@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
@@ -18,6 +19,7 @@ import (
 	"github.com/peatlog/peat/es/postgres"
 	"github.com/peatlog/peat/internal/backends"
 	"github.com/peatlog/peat/internal/pgtest"
+	"github.com/peatlog/peat/proptest"
 	"github.com/peatlog/peat/subscribe"
 )
 
@@ -109,7 +111,7 @@ func TestAnswersComeAfterQuestions(t *testing.T) {
 		return
 	}
 	log := backends.NewPostgres(t)
-	stop := hostileWriters(t, log, 3)
+	stop := hostileWriters(t, log, &proptest.Recorder{}, 3)
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
@@ -127,11 +129,13 @@ func TestAnswersComeAfterQuestions(t *testing.T) {
 	}
 	go func() { sides.Wait(); stop(); close(over) }()
 	var readers sync.WaitGroup
-	for _, horizon := range horizons {
+	heard := map[es.Horizon]*proptest.Recorder{es.Committed: {}, es.Settled: {}}
+	for horizon, r := range heard {
 		for _, limit := range []int{1, 500} {
+			name := fmt.Sprintf("%v, limit %d", horizon, limit)
+			f := r.Follow(proptest.Follower{Name: name, Selects: func(e proptest.Event) bool { return e.Stream.Category == "causal" }})
 			readers.Go(func() {
-				name := fmt.Sprintf("%v, limit %d", horizon, limit)
-				if err := overhear(t.Context(), log.Store, name, horizon, limit, over); err != nil {
+				if err := overhear(t.Context(), log.Store, f, name, horizon, limit, over); err != nil {
 					t.Errorf("%s: %v", name, err)
 				}
 			})
@@ -139,37 +143,56 @@ func TestAnswersComeAfterQuestions(t *testing.T) {
 	}
 	readers.Wait()
 	<-over
+	for horizon, r := range heard {
+		for _, w := range conversation(t, log.Store, func(round int64) bool { return horizon == es.Committed || !hasEarlyID(round) }) {
+			r.Wrote(w)
+		}
+		r.Check(t)
+	}
+}
+
+// conversation returns what the sides have written, and why, as far as the answer
+// must come behind the question.
+func conversation(t *testing.T, store *postgres.Store, ordered func(round int64) bool) (all []proptest.Write) {
+	t.Helper()
+	sides := map[string][]es.Recorded{}
+	for _, side := range []string{"a", "b"} {
+		sides[side] = readStream(t, store, es.StreamID{Category: "causal", Key: side})
+	}
+	for n := range int64(rounds) {
+		a, b := sides["a"][n], sides["b"][n]
+		question := proptest.Write{Events: []proptest.Event{proptest.EventOf(a)}}
+		answer := proptest.Write{Events: []proptest.Event{proptest.EventOf(b)}}
+		if ordered(n + 1) {
+			answer.Causes = []uuid.UUID{a.ID}
+			if n > 0 {
+				question.Causes = []uuid.UUID{sides["b"][n-1].ID}
+			}
+		}
+		all = append(all, question, answer)
+	}
+	return all
 }
 
 // overhear reads the conversation to its end.
-func overhear(ctx context.Context, store *postgres.Store, name string, horizon es.Horizon, limit int, over <-chan struct{}) error {
+func overhear(ctx context.Context, store *postgres.Store, f *proptest.Following, name string, horizon es.Horizon, limit int, over <-chan struct{}) error {
 	sub, err := subscribe.New(store, name, subscribe.Options{Horizon: horizon, BatchEvents: limit})
 	if err != nil {
 		return err
 	}
-	said := map[string]int64{}
 	var deadline time.Time
-	for said["a"]+said["b"] < 2*rounds {
+	for f.Count() < 2*rounds {
 		if deadline.IsZero() && isClosed(over) {
 			deadline = time.Now().Add(30 * time.Second)
 		}
 		if !deadline.IsZero() && time.Now().After(deadline) {
-			return fmt.Errorf("heard only %v", said)
+			return nil // what has not come is lost
 		}
 		events, err := sub.Poll(ctx)
 		if err != nil {
 			return err
 		}
-		for _, e := range events {
-			if e.Stream.Category != "causal" {
-				continue
-			}
-			said[e.Stream.Key] = e.Version
-			cause := map[string]int64{"a": said["b"] + 1, "b": said["a"]}[e.Stream.Key]
-			if e.Version > cause && (horizon == es.Committed || !hasEarlyID(e.Version)) {
-				return fmt.Errorf("%s@%d comes before what it answers", e.Stream.Key, e.Version)
-			}
-		}
+		f.Delivered(slices.DeleteFunc(events, func(e es.Recorded) bool { return e.Stream.Category != "causal" })...)
 	}
 	return nil
 }

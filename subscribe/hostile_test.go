@@ -10,86 +10,31 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-	"github.com/jackc/pgx/v5"
-
 	"github.com/peatlog/peat/es"
 	"github.com/peatlog/peat/es/postgres"
 	"github.com/peatlog/peat/internal/backends"
+	"github.com/peatlog/peat/proptest"
 	"github.com/peatlog/peat/subscribe"
 )
 
 var errRollBack = errors.New("roll back")
 
-// place is an event's identity for comparing deliveries with the table.
-type place struct {
-	Position, Version int64
-	Stream            string
-}
-
-func placeOf(e es.Recorded) place { return place{e.Position, e.Version, e.Stream.String()} }
-
-// table returns what the log holds, by position.
-func table(t *testing.T, log *backends.Postgres) map[place]int {
+// settle records what the log holds, and checks the history.
+func settle(t *testing.T, r *proptest.Recorder, log es.LogReader) {
 	t.Helper()
-	rows, err := log.Pool.Query(t.Context(), "SELECT global_position, stream_version, stream_id FROM "+log.Table("events"))
-	if err != nil {
+	if err := r.Log(log.ReadAll(t.Context(), es.ReadAllOptions{})); err != nil {
 		t.Fatal(err)
 	}
-	all, err := pgx.CollectRows(rows, pgx.RowToStructByPos[place])
-	if err != nil {
-		t.Fatal(err)
-	}
-	count := make(map[place]int, len(all))
-	for _, p := range all {
-		count[p]++
-	}
-	return count
-}
-
-// audit counts what a reader was given.
-type audit struct {
-	seen       map[place]int
-	last       map[es.StreamID]int64
-	outOfOrder []string
-}
-
-func newAudit() *audit { return &audit{map[place]int{}, map[es.StreamID]int64{}, nil} }
-
-func (a *audit) add(events []es.Recorded) {
-	for _, e := range events {
-		a.seen[placeOf(e)]++
-		if e.Version != a.last[e.Stream]+1 {
-			a.outOfOrder = append(a.outOfOrder, fmt.Sprintf("%s: version %d behind %d", e.Stream, e.Version, a.last[e.Stream]))
-		}
-		a.last[e.Stream] = e.Version
-	}
-}
-
-// check compares with the table: each event once, in the order of its stream.
-func (a *audit) check(t *testing.T, want map[place]int) {
-	t.Helper()
-	if diff := cmp.Diff(want, a.seen); diff != "" {
-		t.Errorf("delivered (-table +delivered):\n%.2000s", diff)
-	}
-	if len(a.outOfOrder) > 0 {
-		t.Errorf("%d out of order, first %s", len(a.outOfOrder), a.outOfOrder[0])
-	}
+	r.Check(t)
 }
 
 // drain polls until as many events have come as the log holds. Nobody writes now.
-func drain(t *testing.T, sub *subscribe.Subscription, a *audit, want map[place]int) {
+func drain(t *testing.T, sub *subscribe.Subscription, f *proptest.Following, want int) {
 	t.Helper()
-	total := func() (n int) {
-		for _, c := range a.seen {
-			n += c
-		}
-		return n
+	for deadline := time.Now().Add(20 * time.Second); f.Count() < want && time.Now().Before(deadline); {
+		f.Delivered(mustPoll(t, sub)...)
 	}
-	for deadline := time.Now().Add(20 * time.Second); total() < len(want) && time.Now().Before(deadline); {
-		a.add(mustPoll(t, sub))
-	}
-	a.add(mustPoll(t, sub)) // and nothing more
+	f.Delivered(mustPoll(t, sub)...) // and nothing more
 }
 
 // wantNone polls, and wants nothing.
@@ -102,60 +47,64 @@ func wantNone(t *testing.T, sub *subscribe.Subscription) {
 
 // hostileTx is one transaction of a writer that does everything that a log must
 // bear: it has its id early, dawdles, writes to several streams, rolls back to
-// savepoints, and altogether.
-func hostileTx(ctx context.Context, store *postgres.Store) error {
-	return store.InTx(ctx, func(tx *postgres.Tx) error {
-		dawdle := func() error {
-			_, err := tx.SQL().Exec(ctx, "SELECT pg_sleep($1)", rand.Float64()*0.008)
+// savepoints, and altogether. r takes note of it.
+func hostileTx(ctx context.Context, store *postgres.Store, r *proptest.Recorder) error {
+	return r.Transaction(func(record func(es.Appender) es.Appender) error {
+		return store.InTx(ctx, func(tx *postgres.Tx) error { return beHostile(ctx, tx, record) })
+	})
+}
+
+func beHostile(ctx context.Context, tx *postgres.Tx, record func(es.Appender) es.Appender) error {
+	dawdle := func() error {
+		_, err := tx.SQL().Exec(ctx, "SELECT pg_sleep($1)", rand.Float64()*0.008)
+		return err
+	}
+	if rand.IntN(10) < 4 { // the id is early
+		if _, err := tx.SQL().Exec(ctx, "SELECT pg_current_xact_id()"); err != nil {
 			return err
 		}
-		if rand.IntN(10) < 4 { // the id is early
-			if _, err := tx.SQL().Exec(ctx, "SELECT pg_current_xact_id()"); err != nil {
+	}
+	if rand.IntN(10) < 3 {
+		if err := dawdle(); err != nil {
+			return err
+		}
+	}
+	first := rand.IntN(12)
+	for _, n := range []int{first, first + 1 + rand.IntN(4)}[:1+rand.IntN(5)/4] { // ascending, so no deadlocks
+		if rand.IntN(10) < 3 {
+			if err := inSavepoint(ctx, tx, record, rand.IntN(2) == 0, n); err != nil {
 				return err
 			}
+		}
+		events := make([]es.EventData, 1+rand.IntN(3))
+		for i := range events {
+			events[i] = marked("hostile")
+		}
+		if _, err := record(tx).Append(ctx, es.StreamID{Category: "hostile", Key: strconv.Itoa(n)}, es.Any, events...); err != nil {
+			return err
 		}
 		if rand.IntN(10) < 3 {
 			if err := dawdle(); err != nil {
 				return err
 			}
 		}
-		first := rand.IntN(12)
-		for _, n := range []int{first, first + 1 + rand.IntN(4)}[:1+rand.IntN(5)/4] { // ascending, so no deadlocks
-			if rand.IntN(10) < 3 {
-				if err := inSavepoint(ctx, tx, rand.IntN(2) == 0, n); err != nil {
-					return err
-				}
-			}
-			events := make([]es.EventData, 1+rand.IntN(3))
-			for i := range events {
-				events[i] = marked("hostile")
-			}
-			if _, err := tx.Append(ctx, es.StreamID{Category: "hostile", Key: strconv.Itoa(n)}, es.Any, events...); err != nil {
-				return err
-			}
-			if rand.IntN(10) < 3 {
-				if err := dawdle(); err != nil {
-					return err
-				}
-			}
-		}
-		if rand.IntN(10) == 0 {
-			return errRollBack
-		}
-		return nil
-	})
+	}
+	if rand.IntN(10) == 0 {
+		return errRollBack
+	}
+	return nil
 }
 
 // inSavepoint appends in a savepoint, which it releases or rolls back to.
-func inSavepoint(ctx context.Context, tx *postgres.Tx, keep bool, stream int) error {
-	end := "ROLLBACK TO SAVEPOINT a"
+func inSavepoint(ctx context.Context, tx *postgres.Tx, record func(es.Appender) es.Appender, keep bool, stream int) error {
+	end, to := "ROLLBACK TO SAVEPOINT a", es.Appender(tx)
 	if keep {
-		end = "RELEASE SAVEPOINT a"
+		end, to = "RELEASE SAVEPOINT a", record(tx)
 	}
 	if _, err := tx.SQL().Exec(ctx, "SAVEPOINT a"); err != nil {
 		return err
 	}
-	if _, err := tx.Append(ctx, es.StreamID{Category: "hostile", Key: strconv.Itoa(stream)}, es.Any, marked("savepoint")); err != nil {
+	if _, err := to.Append(ctx, es.StreamID{Category: "hostile", Key: strconv.Itoa(stream)}, es.Any, marked("savepoint")); err != nil {
 		return err
 	}
 	_, err := tx.SQL().Exec(ctx, end)
@@ -163,14 +112,14 @@ func inSavepoint(ctx context.Context, tx *postgres.Tx, keep bool, stream int) er
 }
 
 // hostileWriters write until stop is called, which waits for them.
-func hostileWriters(t *testing.T, log *backends.Postgres, n int) (stop func()) {
+func hostileWriters(t *testing.T, log *backends.Postgres, r *proptest.Recorder, n int) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	var writers sync.WaitGroup
 	for range n {
 		writers.Go(func() {
 			for ctx.Err() == nil {
-				if err := hostileTx(context.WithoutCancel(ctx), log.Store); err != nil && !errors.Is(err, errRollBack) {
+				if err := hostileTx(context.WithoutCancel(ctx), log.Store, r); err != nil && !errors.Is(err, errRollBack) {
 					t.Error(err)
 					return
 				}
@@ -183,22 +132,20 @@ func hostileWriters(t *testing.T, log *backends.Postgres, n int) (stop func()) {
 }
 
 // follow polls until the writers have stopped, and then until everything has come.
-func follow(t *testing.T, log *backends.Postgres, sub *subscribe.Subscription, written <-chan struct{}) *audit {
+func follow(t *testing.T, log *backends.Postgres, sub *subscribe.Subscription, f *proptest.Following, written <-chan struct{}) {
 	t.Helper()
-	a := newAudit()
 	for deadline := time.Now().Add(60 * time.Second); time.Now().Before(deadline); {
 		over := isClosed(written)
 		events, err := sub.Poll(t.Context())
 		if err != nil {
 			t.Error(err)
-			return a
+			return
 		}
-		a.add(events)
-		if over && len(events) == 0 && len(a.seen) >= countEvents(t, log) {
-			break
+		f.Delivered(events...)
+		if over && len(events) == 0 && f.Count() >= countEvents(t, log) {
+			return
 		}
 	}
-	return a
 }
 
 func isClosed(c <-chan struct{}) bool {
@@ -223,25 +170,22 @@ func countEvents(t *testing.T, log *backends.Postgres) (n int) {
 func TestHostileWritersLoseRepeatAndReorderNothing(t *testing.T) {
 	t.Parallel()
 	log := backends.NewPostgres(t)
-	stop := hostileWriters(t, log, 8)
+	var r proptest.Recorder
+	stop := hostileWriters(t, log, &r, 8)
 	written := make(chan struct{})
-	audits := map[string]*audit{}
-	var lock sync.Mutex
 	var readers sync.WaitGroup
 	for _, horizon := range horizons {
-		for _, r := range []struct{ limit, begins int }{{1, 0}, {7, 0}, {500, 0}, {7, 200}} {
-			name := fmt.Sprintf("%v, limit %d, from event %d", horizon, r.limit, r.begins)
-			sub, err := subscribe.New(log.Store, name, subscribe.Options{Horizon: horizon, BatchEvents: r.limit})
+		for _, c := range []struct{ limit, begins int }{{1, 0}, {7, 0}, {500, 0}, {7, 200}} {
+			name := fmt.Sprintf("%v, limit %d, from event %d", horizon, c.limit, c.begins)
+			sub, err := subscribe.New(log.Store, name, subscribe.Options{Horizon: horizon, BatchEvents: c.limit})
 			if err != nil {
 				t.Fatal(err)
 			}
+			f := r.Follow(proptest.Follower{Name: name, RealTime: horizon == es.Committed})
 			readers.Go(func() {
-				for countEvents(t, log) < r.begins && !isClosed(written) {
+				for countEvents(t, log) < c.begins && !isClosed(written) {
 				}
-				a := follow(t, log, sub, written)
-				lock.Lock()
-				defer lock.Unlock()
-				audits[name] = a
+				follow(t, log, sub, f, written)
 			})
 		}
 	}
@@ -250,18 +194,16 @@ func TestHostileWritersLoseRepeatAndReorderNothing(t *testing.T) {
 	stop()
 	close(written)
 	readers.Wait()
-	want := table(t, log)
-	t.Logf("%d events", len(want))
-	for name, a := range audits {
-		t.Run(name, func(t *testing.T) { a.check(t, want) })
-	}
+	settle(t, &r, log.Store)
+	t.Logf("%d events", len(r.History().Log))
 }
 
 func TestRolledBackSavepointIsNotDelivered(t *testing.T) {
 	t.Parallel()
 	eachHorizon(t, func(t *testing.T, log *backends.Postgres, horizon es.Horizon) {
 		sub := subscription(t, log, subscribe.Options{Horizon: horizon, BatchEvents: 2})
-		a := newAudit()
+		var r proptest.Recorder
+		f := r.Follow(proptest.Follower{Name: "sub"})
 		tx, joined := begin(t, log)
 		for _, step := range []struct {
 			sql   string
@@ -274,15 +216,14 @@ func TestRolledBackSavepointIsNotDelivered(t *testing.T) {
 				mustAppend(t, joined, streamS, es.Any, marked(step.sql))
 			}
 			mustAppend(t, log.Store, streamT, es.Any, marked("other")) // its transaction is younger
-			a.add(mustPoll(t, sub))
+			f.Delivered(mustPoll(t, sub)...)
 		}
 		mustEnd(t, tx.Commit)
-		want := table(t, log)
-		if len(want) != 4+5 {
-			t.Fatalf("the log holds %d events", len(want))
+		if n := countEvents(t, log); n != 4+5 {
+			t.Fatalf("the log holds %d events", n)
 		}
-		drain(t, sub, a, want)
-		a.check(t, want)
+		drain(t, sub, f, 4+5)
+		settle(t, &r, log.Store)
 	})
 }
 

@@ -12,13 +12,13 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/peatlog/peat/es"
 	"github.com/peatlog/peat/es/postgres"
 	"github.com/peatlog/peat/internal/pgtest"
+	"github.com/peatlog/peat/proptest"
 	"github.com/peatlog/peat/subscribe"
 )
 
@@ -217,24 +217,17 @@ func testMovedLog(t *testing.T, burnOld, burnFresh int, copied, foreign bool, ho
 	got = append(got, collect(t, moved, total-3)...)
 	anew := subscriptionOf(fresh, "anew")
 	all := collect(t, anew, total)
-	for sub, events := range map[string][]es.Recorded{"before": got, "anew": all} {
-		next := map[es.StreamID]int64{}
-		for _, e := range events {
-			if next[e.Stream]++; e.Version != next[e.Stream] {
-				t.Errorf("%s: %s@%d comes as number %d", sub, e.Stream, e.Version, next[e.Stream])
-			}
-		}
-		want := map[es.StreamID]int64{streamS: 12, streamT: 2, {Category: "ordering", Key: "new"}: 6}
-		if diff := cmp.Diff(want, next); diff != "" {
-			t.Errorf("%s (-want +got):\n%s", sub, diff)
+	var r proptest.Recorder
+	for sub, events := range map[*subscribe.Subscription][]es.Recorded{moved: got, anew: all} {
+		f := r.Follow(proptest.Follower{Name: sub.Name()})
+		f.Delivered(events...)
+		for range 4 { // through the ends of the window and of the epoch nothing comes
+			f.Delivered(mustPoll(t, sub)...)
 		}
 	}
-	for _, sub := range []*subscribe.Subscription{moved, anew} {
-		for range 4 { // through the ends of the window and of the epoch
-			if more := mustPoll(t, sub); len(more) > 0 {
-				t.Errorf("%s: delivered again: %v", sub.Name(), places(more))
-			}
-		}
+	settle(t, &r, fresh.store)
+	if n := len(r.History().Log); n != total {
+		t.Errorf("the log holds %d events, want %d", n, total)
 	}
 	var epochs int
 	if err := fresh.pool.QueryRow(t.Context(), "SELECT count(*) FROM peat.epochs").Scan(&epochs); err != nil || (epochs == 2) != foreign {

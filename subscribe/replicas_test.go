@@ -13,7 +13,6 @@ import (
 	"testing"
 	"time"
 
-	gocmp "github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
@@ -21,6 +20,7 @@ import (
 	"github.com/peatlog/peat/es/postgres"
 	"github.com/peatlog/peat/internal/backends"
 	"github.com/peatlog/peat/internal/pgtest"
+	"github.com/peatlog/peat/proptest"
 	"github.com/peatlog/peat/subscribe"
 )
 
@@ -120,9 +120,8 @@ func (w *watched) runner(t *testing.T, store subscribe.RunnerStore, consumers ..
 	return r
 }
 
-// tally is a read model that shows what was delivered twice or out of order: per stream
-// the number of events and the last version, and whether that ever went back, which a
-// trigger looks at.
+// tally is a read model that keeps a history: a row per event that took effect, and one
+// per stream, with its number of events, that handlers of the same stream contend for.
 type tally struct {
 	log  *backends.Postgres
 	name string
@@ -131,38 +130,31 @@ type tally struct {
 func newTally(t *testing.T, log *backends.Postgres, name string) tally {
 	t.Helper()
 	y := tally{log, name}
-	sql := strings.NewReplacer("{table}", y.table(), "{backwards}", log.Table("backwards "+name), "{check}", log.Table("check "+name)).Replace(`
-CREATE TABLE {table} (stream text PRIMARY KEY, n bigint NOT NULL, version bigint NOT NULL);
-CREATE TABLE {backwards} (stream text, was bigint, became bigint);
-CREATE FUNCTION {check}() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-    IF new.version <= old.version THEN
-        INSERT INTO {backwards} VALUES (new.stream, old.version, new.version);
-    END IF;
-    RETURN new;
-END $$;
-CREATE TRIGGER check_version AFTER UPDATE ON {table} FOR EACH ROW EXECUTE FUNCTION {check}()`)
+	sql := strings.NewReplacer("{streams}", y.streams(), "{effects}", y.effects()).Replace(`
+CREATE TABLE {streams} (stream text PRIMARY KEY, n bigint NOT NULL);
+CREATE TABLE {effects} (n bigint GENERATED ALWAYS AS IDENTITY, event uuid, stream text, version bigint, position bigint)`)
 	if _, err := log.Pool.Exec(t.Context(), sql, pgx.QueryExecModeSimpleProtocol); err != nil {
 		t.Fatal(err)
 	}
 	return y
 }
 
-func (y tally) table() string { return y.log.Table("tally " + y.name) }
+func (y tally) streams() string { return y.log.Table("tally " + y.name) }
+func (y tally) effects() string { return y.log.Table("effects " + y.name) }
 
-// sql adds $2 events to stream $1, the last of which has version $3.
+// sql adds the event $1 of stream $2, of version $3 at position $4.
 func (y tally) sql() string {
-	return "INSERT INTO " + y.table() + " AS t (stream, n, version) VALUES ($1, $2, $3) " +
-		"ON CONFLICT (stream) DO UPDATE SET n = t.n + excluded.n, version = excluded.version"
+	return "WITH counted AS (INSERT INTO " + y.streams() + " AS t (stream, n) VALUES ($2, 1) ON CONFLICT (stream) DO UPDATE SET n = t.n + 1) " +
+		"INSERT INTO " + y.effects() + " (event, stream, version, position) VALUES ($1, $2, $3, $4)"
 }
 
 func (y tally) each(ctx context.Context, tx pgx.Tx, e es.Envelope[note]) error {
-	_, err := tx.Exec(ctx, y.sql(), e.Stream.Key, 1, e.Version)
+	_, err := tx.Exec(ctx, y.sql(), e.ID, e.Stream.String(), e.Version, e.Position)
 	return err
 }
 
 func (y tally) queued(_ context.Context, b *pgx.Batch, e es.Envelope[note]) error {
-	b.Queue(y.sql(), e.Stream.Key, 1, e.Version)
+	b.Queue(y.sql(), e.ID, e.Stream.String(), e.Version, e.Position)
 	return nil
 }
 
@@ -185,45 +177,52 @@ func (y tally) deliveries(store *postgres.Store) map[string]subscribe.Delivery {
 	}
 }
 
-// counted is what a stream's row says.
-type counted struct{ Events, Version int64 }
-
-func (y tally) rows(t *testing.T, sql string) map[string]counted {
+// follow makes a follower of the read model: each effect took place once.
+func (y tally) follow(t *testing.T, r *proptest.Recorder) *proptest.Following {
 	t.Helper()
-	rows, err := y.log.Pool.Query(t.Context(), sql)
+	f := r.Follow(proptest.Follower{Name: y.name, Selects: func(e proptest.Event) bool { return e.Stream.Category == "note" }})
+	rows, err := y.log.Pool.Query(t.Context(), "SELECT event, stream, version, position FROM "+y.effects()+" ORDER BY n")
 	if err != nil {
 		t.Fatal(err)
 	}
-	all := map[string]counted{}
+	var e es.Recorded
 	var stream string
-	var c counted
-	if _, err := pgx.ForEachRow(rows, []any{&stream, &c.Events, &c.Version}, func() error { all[stream] = c; return nil }); err != nil {
+	_, err = pgx.ForEachRow(rows, []any{&e.ID, &stream, &e.Version, &e.Position}, func() (err error) {
+		e.Stream, err = es.ParseStreamID(stream)
+		f.Delivered(e)
+		return err
+	})
+	if err != nil {
 		t.Fatal(err)
 	}
-	return all
+	return f
 }
 
-// want waits until as much is counted as is in the log, and compares.
+// want waits until as much has taken effect as is in the log, and checks the history.
 func (y tally) want(t *testing.T, within time.Duration) {
 	t.Helper()
-	want := y.rows(t, "SELECT substr(stream_id, 6), version, version FROM "+y.log.Table("streams")+" WHERE category = 'note'")
-	total := func(all map[string]counted) (n int64) {
-		for _, c := range all {
-			n += c.Events
+	y.wantOf(t, &proptest.Recorder{}, within)
+}
+
+// wantOf is want with what was recorded of the writers.
+func (y tally) wantOf(t *testing.T, r *proptest.Recorder, within time.Duration) {
+	t.Helper()
+	count := func(sql string) (n int) {
+		if err := y.log.Pool.QueryRow(t.Context(), sql).Scan(&n); err != nil {
+			t.Fatal(err)
 		}
 		return n
 	}
-	var got map[string]counted
+	all := count("SELECT count(*) FROM " + y.log.Table("events") + " WHERE category = 'note'")
 	for deadline := time.Now().Add(within); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) { // a poll with a deadline
-		if got = y.rows(t, "SELECT stream, n, version FROM "+y.table()); total(got) >= total(want) {
+		if count("SELECT count(*) FROM "+y.effects()) >= all {
 			break
 		}
 	}
-	if diff := gocmp.Diff(want, got); diff != "" {
-		t.Errorf("%s, after %d of %d events (-log +counted):\n%s", y.name, total(got), total(want), diff)
-	}
-	if back := y.rows(t, "SELECT stream, was, became FROM "+y.log.Table("backwards "+y.name)); len(back) > 0 {
-		t.Errorf("%s: versions went back: %v", y.name, back)
+	y.follow(t, r)
+	settle(t, r, y.log.Store)
+	if n := count("SELECT coalesce(sum(n), 0) FROM " + y.streams()); n != all {
+		t.Errorf("%s: %d events counted of %d", y.name, n, all)
 	}
 }
 
@@ -289,18 +288,20 @@ func (rs *replicas) harm(t *testing.T) {
 	}
 }
 
-// writers append to the same streams at a bearable pace, until stop is called.
-func writers(t *testing.T, log *backends.Postgres, n int) (stop func() int64) {
+// writers append to the same streams at a bearable pace, until stop is called; r takes
+// note of it.
+func writers(t *testing.T, log *backends.Postgres, r *proptest.Recorder, n int) (stop func() int64) {
 	t.Helper()
 	var all sync.WaitGroup
 	var written atomic.Int64
 	over := make(chan struct{})
+	store := r.Appender(log.Store)
 	for w := range n {
 		all.Go(func() {
 			tick := time.NewTicker(20 * time.Millisecond)
 			defer tick.Stop()
 			for i := 0; ; i++ {
-				_, err := log.Store.Append(t.Context(), noteStream(strconv.Itoa(rand.IntN(20))), es.Any, noteOf(w), noteOf(i))
+				_, err := store.Append(t.Context(), noteStream(strconv.Itoa(rand.IntN(20))), es.Any, noteOf(w), noteOf(i))
 				if err != nil {
 					t.Error(err)
 					return
@@ -330,7 +331,8 @@ func TestKilledReplicasCountEachEventOnce(t *testing.T) {
 		rs.add(t, i)
 	}
 	t.Cleanup(rs.closing.Wait)
-	stop := writers(t, log, 16)
+	var r proptest.Recorder
+	stop := writers(t, log, &r, 16)
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	for over := time.Now().Add(6 * time.Second); time.Now().Before(over); <-tick.C { // of load and harm
@@ -338,7 +340,7 @@ func TestKilledReplicasCountEachEventOnce(t *testing.T) {
 	}
 	n := stop()
 	for _, y := range rs.tally {
-		y.want(t, time.Minute)
+		y.wantOf(t, &r, time.Minute)
 	}
 	t.Logf("%d events; done to the replicas: %v; %d times work was taken", n, rs.done, rs.seen.begun.Load())
 	if rs.seen.begun.Load() < 12 {

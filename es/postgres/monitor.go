@@ -64,7 +64,7 @@ func (s *Store) Lag(ctx context.Context, behind es.Checkpoint, opts es.FeedOptio
 }
 
 func (s *Store) lag(ctx context.Context, behind es.Checkpoint, opts es.FeedOptions) (es.Lag, error) {
-	c, err := parse(behind, opts.Horizon)
+	c, err := window.ParseAt(behind, opts.Horizon)
 	if err != nil {
 		return es.Lag{}, err
 	}
@@ -78,18 +78,14 @@ func (s *Store) lag(ctx context.Context, behind es.Checkpoint, opts es.FeedOptio
 	if err != nil {
 		return es.Lag{}, err
 	}
-	if c, err = now.resume(c, behind); err != nil {
+	if c, err = now.Resume(c, behind); err != nil {
 		return es.Lag{}, err
 	}
-	if opts.Horizon == es.Settled {
-		// What is held back is behind, too: the horizon is moved to the latest transaction.
-		now.Snapshot = window.Snapshot{Xmin: now.Next, Xmax: now.Next}
-	}
-	windows, err := windowsUpTo(c, now)
+	windows, err := c.UpTo(now)
 	if err != nil {
 		return es.Lag{}, err
 	}
-	lag := es.Lag{Done: done(c, now.LastPosition)}
+	lag := es.Lag{Done: c.Done(now.LastPosition)}
 	for _, w := range windows {
 		opts.MaxEvents = maxLag + 1 - lag.Events
 		sql, args, err := r.windowSQL(w, opts, false)
@@ -109,35 +105,6 @@ func (s *Store) lag(ctx context.Context, behind es.Checkpoint, opts es.FeedOptio
 		}
 	}
 	return lag, nil
-}
-
-// windowsUpTo returns what lies between a cursor and now: the rest of the open window,
-// and one up to the end of each epoch.
-func windowsUpTo(c window.Cursor, now moment) ([]window.Window, error) {
-	var windows []window.Window
-	for {
-		if c.To == nil {
-			to, err := c.Until(now.Frontier, now.epochs)
-			if err != nil {
-				return nil, err
-			}
-			opened, ok := c.Open(to)
-			if !ok {
-				return windows, nil
-			}
-			c = opened
-		}
-		windows = append(windows, c.Window(now.epochs))
-		c = c.Close()
-	}
-}
-
-// done is how far a cursor has come in a log that ends at last.
-func done(c window.Cursor, last int64) float64 {
-	if last <= 0 {
-		return 1
-	}
-	return min(1, float64(max(c.From.LastPosition, c.Position))/float64(last))
 }
 
 // Delivered implements [es.Monitor].
@@ -165,7 +132,7 @@ func (s *Store) delivered(ctx context.Context, position int64, segments []string
 		}
 		return false, err
 	}
-	c, err := cursor(cp, m.epochs)
+	c, err := window.ParseAny(cp, m.Epochs)
 	if err != nil {
 		return false, err
 	}
@@ -177,7 +144,7 @@ func (s *Store) delivered(ctx context.Context, position int64, segments []string
 		}
 		*id = window.XID(n)
 	}
-	return c.Has(m.epochs, row), nil
+	return c.Has(m.Epochs, row), nil
 }
 
 // windowIn puts the statement of a window into one that is about it.

@@ -115,7 +115,7 @@ func TestFeedStaysOnItsIndexes(t *testing.T) {
 				t.Fatal(err)
 			}
 			for _, endsNow := range []bool{false, true} {
-				if endsNow && (horizon != es.Committed || c.after > 0 || n-c.from.LastPosition > nearby) {
+				if endsNow && (horizon != es.Committed || c.after > 0 || n-c.from.LastPosition > window.Nearby) {
 					continue // not asked for
 				}
 				sql, args, err := s.windowSQL(w, es.FeedOptions{Filter: c.filter, MaxEvents: 100}, endsNow)

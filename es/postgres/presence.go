@@ -174,17 +174,11 @@ func (p *presence) Grown(ctx context.Context, behind []es.Checkpoint) ([]bool, e
 	if err != nil {
 		return nil, fmt.Errorf("look for new events: %w", err)
 	}
-	grown := make([]bool, len(behind))
-	for i, cp := range behind {
-		c, err := cursor(cp, now.epochs)
-		// A checkpoint that is of no use is for the feed to report.
-		grown[i] = err != nil || c.Survived(now.incarnation) != nil || c.MayHaveMore(now.Frontier)
-	}
-	return grown, nil
+	return now.Grown(behind), nil
 }
 
-// now returns a moment in the order that window.Cursor.MayHaveMore wants: the position
-// after the snapshot.
+// now returns a moment in the order that window.Moment.Grown wants: the position after
+// the snapshot.
 func (p *presence) now(ctx context.Context) (moment, error) {
 	var m moment
 	var snapshot string
@@ -201,7 +195,7 @@ func (p *presence) now(ctx context.Context) (moment, error) {
 		return m, err
 	}
 	m.Snapshot, err = window.ParseSnapshot(snapshot)
-	m.Epoch = m.epochs.Current()
+	m.Epoch = m.Epochs.Current()
 	return m, err
 }
 

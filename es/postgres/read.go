@@ -10,8 +10,8 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/peatlog/peat/es"
-	"github.com/peatlog/peat/es/internal/page"
 	"github.com/peatlog/peat/es/internal/traced"
+	"github.com/peatlog/peat/internal/page"
 )
 
 // ReadStream implements [es.StreamReader].

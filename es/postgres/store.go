@@ -13,8 +13,9 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/peatlog/peat/es"
-	"github.com/peatlog/peat/es/internal/listeners"
 	"github.com/peatlog/peat/es/internal/traced"
+	"github.com/peatlog/peat/internal/listeners"
+	"github.com/peatlog/peat/internal/window"
 )
 
 // Options configures [Migrate] and [Open]. The zero value works.
@@ -72,7 +73,7 @@ type Store struct {
 	listeners listeners.Listeners
 	notifier  notifier
 	// known is what the last feed has seen of the log, nil before the first.
-	known atomic.Pointer[moment]
+	known atomic.Pointer[window.Moment]
 }
 
 var _ es.Store = (*Store)(nil)

@@ -93,8 +93,7 @@ func (s *Store) standStill(ctx context.Context, tx pgx.Tx, t es.TakeOver) (keep 
 }
 
 // covered reports whether each of the next generation's stored checkpoints covers
-// each of the live one's. Where the checkpoints alone do not tell, the log does: moments
-// that differ have the same events before them when nothing was appended between.
+// each of the live one's.
 func (s *Store) covered(ctx context.Context, tx pgx.Tx, t es.TakeOver) (bool, error) {
 	rows, err := tx.Query(ctx, s.sql.epochs)
 	if err != nil {
@@ -104,25 +103,15 @@ func (s *Store) covered(ctx context.Context, tx pgx.Tx, t es.TakeOver) (bool, er
 	if err := m.scan(rows); err != nil {
 		return false, err
 	}
-	live, err := s.cursors(ctx, tx, m.epochs, t.Live)
+	live, err := s.cursors(ctx, tx, m.Epochs, t.Live)
 	if err != nil {
 		return false, err
 	}
-	next, err := s.cursors(ctx, tx, m.epochs, t.Next)
+	next, err := s.cursors(ctx, tx, m.Epochs, t.Next)
 	if err != nil {
 		return false, err
 	}
-	for _, n := range next {
-		for _, l := range live {
-			if n.Covers(l) {
-				continue
-			}
-			if covered, err := s.nothingBetween(ctx, tx, m.epochs, n, l); !covered || err != nil {
-				return false, err
-			}
-		}
-	}
-	return true, nil
+	return window.Covered(next, live, m.Epochs, func(w window.Window) (bool, error) { return s.holds(ctx, tx, w) })
 }
 
 // cursors returns the stored cursors of subscriptions.
@@ -136,36 +125,8 @@ func (s *Store) cursors(ctx context.Context, tx pgx.Tx, epochs window.Epochs, na
 		if err := row.Scan(&text); err != nil {
 			return window.Cursor{}, err
 		}
-		return cursor(checkpoint(text), epochs)
+		return window.ParseAny(checkpoint(text), epochs)
 	})
-}
-
-// cursor returns the cursor of a checkpoint, also of the empty one, whose horizon is
-// anybody's and given as Committed.
-func cursor(cp es.Checkpoint, epochs window.Epochs) (window.Cursor, error) {
-	if cp == "" {
-		from, err := epochs.Begin(epochs[0].Number)
-		return window.Cursor{From: from}, err
-	}
-	c, err := window.Parse(cp)
-	if err != nil {
-		return c, fmt.Errorf("%w: %w", es.ErrCheckpoint, err)
-	}
-	return c, nil
-}
-
-// nothingBetween reports whether the log holds nothing that is visible at the end of l
-// and not behind n.
-func (s *Store) nothingBetween(ctx context.Context, tx pgx.Tx, epochs window.Epochs, n, l window.Cursor) (bool, error) {
-	if n.Horizon != l.Horizon || n.From.Epoch != l.End().Epoch {
-		return false, nil
-	}
-	w := window.Window{Horizon: n.Horizon, From: n.From, To: l.End(), Epochs: epochs}
-	if n.To != nil && n.To.Covers(n.Horizon, w.To) {
-		w.After = n.Position
-	}
-	holds, err := s.holds(ctx, tx, w)
-	return !holds, err
 }
 
 // holds reports whether a window holds any event.

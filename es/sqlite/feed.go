@@ -9,7 +9,7 @@ import (
 	"strings"
 
 	"github.com/peatlog/peat/es"
-	"github.com/peatlog/peat/es/internal/page"
+	"github.com/peatlog/peat/internal/page"
 )
 
 var _ es.Feed = (*Store)(nil)

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/peatlog/peat/es"
-	"github.com/peatlog/peat/es/internal/page"
+	"github.com/peatlog/peat/internal/page"
 )
 
 var _ es.ParkingLot = (*Store)(nil)

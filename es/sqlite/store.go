@@ -9,8 +9,8 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 
 	"github.com/peatlog/peat/es"
-	"github.com/peatlog/peat/es/internal/listeners"
 	"github.com/peatlog/peat/internal/groupcommit"
+	"github.com/peatlog/peat/internal/listeners"
 )
 
 // Store is a log in one SQLite file. It implements es.Store.

@@ -82,7 +82,7 @@ type Window struct {
 }
 
 // Holds reports whether the window holds a row that is committed now. It is the
-// definition that the statements of the stores implement by their indexes.
+// definition; see Finds.
 func (w Window) Holds(r Row) bool {
 	return r.Position > w.After && w.To.Sees(w.Horizon, w.Epochs, r) && !w.From.Sees(w.Horizon, w.Epochs, r)
 }
@@ -104,6 +104,23 @@ func (w Window) Stragglers() Stragglers {
 		return Stragglers{Low: f.Snapshot.Xmin, High: f.Next}
 	}
 	return Stragglers{Running: f.Snapshot.Running, Low: f.Snapshot.Xmax, High: f.Next}
+}
+
+// Has reports whether a row has one of the ids.
+func (s Stragglers) Has(r Row) bool {
+	in := func(x XID) bool {
+		_, running := slices.BinarySearch(s.Running, x)
+		return running || x >= s.Low && x < s.High
+	}
+	return in(r.XID) || r.HeldUntil > 0 && in(r.HeldUntil)
+}
+
+// Finds reports whether one of the two arms of a window leads to a row that it holds:
+// it does for every row that there can be. The stores implement it by their indexes.
+func (w Window) Finds(r Row) bool {
+	base, end, err := w.Epochs.Bounds(w.From.Epoch)
+	above := r.Position > w.From.LastPosition && r.Position <= end
+	return err == nil && (above || r.Position > base && w.Stragglers().Has(r)) && w.Holds(r)
 }
 
 // Epoch is a life of the log in one cluster, whose transaction ids are its own.

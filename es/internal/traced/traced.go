@@ -7,7 +7,7 @@ import (
 	"iter"
 
 	"github.com/peatlog/peat/es"
-	"github.com/peatlog/peat/es/internal/page"
+	"github.com/peatlog/peat/internal/page"
 )
 
 // Append is to be called before es.Prepare, and done after the append.
