@@ -7,7 +7,7 @@ GOVULNCHECK   ?= $(GO) run golang.org/x/vuln/cmd/govulncheck@v1.9.0
 POSTGRES      ?= 18
 FUZZTIME      ?= 30s
 
-.PHONY: help check test test-default test-plain test-postgres lint fmt tidy vet vuln prop-deep fuzz cover bench run
+.PHONY: help check test test-default test-plain test-postgres lint fmt tidy vet vuln prop-deep fuzz cover bench peers run
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -64,6 +64,9 @@ cover: ## test coverage per package
 
 bench: ## all benchmarks, quickly: to see that they work, not to quote
 	$(GO) run ./bench --quick
+
+peers: ## the same for the other libraries, which it downloads; with its tests
+	cd bench/peers && $(GO) vet ./... && $(GO) test ./... && $(GO) run . --quick
 
 run: ## the example bank on the shipped ledger
 	$(GO) run ./examples/bank

@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/peatlog/peat/es"
 	"github.com/peatlog/peat/internal/pgtest"
 	"github.com/peatlog/peat/subscribe"
 )
@@ -202,6 +203,89 @@ func TestBalancesAreComparedWithTheLog(t *testing.T) {
 	compare("two missing, one twice, five of nobody", 2, 6, false)
 	exec("UPDATE {schema}.balances SET cents = 0 WHERE stream = 3")
 	compare("a wrong sum", 0, 0, true)
+}
+
+// The verdict of the loads can fail.
+func TestAccountTellsWhatIsWrong(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		got            []int64
+		lost, repeated int
+	}{
+		"all in order":          {[]int64{1, 2, 3}, 0, 0},
+		"nothing":               {nil, 3, 0},
+		"the last is missing":   {[]int64{1, 2}, 1, 0},
+		"one in the middle is":  {[]int64{1, 3}, 1, 0},
+		"one comes twice":       {[]int64{1, 2, 2, 3}, 0, 1},
+		"two change places":     {[]int64{2, 1, 3}, 1, 1},
+		"one that nobody wrote": {[]int64{0, 1, 2, 3}, 0, 1},
+	} {
+		var a account
+		for _, seq := range c.got {
+			a.Apply(paid{Seq: seq})
+		}
+		var r result
+		a.addTo(&r, 3)
+		if r.Lost != c.lost || r.Repeated != c.repeated {
+			t.Errorf("%s: %d lost, %d repeated; want %d, %d", name, r.Lost, r.Repeated, c.lost, c.repeated)
+		}
+	}
+}
+
+// So can that of the writers, and of a poll at the end of a log.
+func TestLogIsComparedWithWhatWasAppended(t *testing.T) {
+	t.Parallel()
+	b := newTestBed(t)
+	if err := b.fill(t.Context(), 4, 3); err != nil {
+		t.Fatal(err)
+	}
+	compare := func(what string, perStream, lost, repeated int) {
+		t.Helper()
+		var r result
+		if err := b.compareLog(t.Context(), 4, perStream, &r); err != nil || r.Lost != lost || r.Repeated != repeated {
+			t.Errorf("%s: %d lost, %d repeated, %v; want %d, %d", what, r.Lost, r.Repeated, err, lost, repeated)
+		}
+	}
+	compare("what was appended", 3, 0, 0)
+	compare("more was", 4, 4, 0)
+	compare("less was", 2, 0, 4)
+	if _, err := b.pool.Exec(t.Context(), b.inSchema("DELETE FROM {schema}.events WHERE stream_version = 2 AND stream_id = 'bench-1'")); err != nil {
+		t.Fatal(err)
+	}
+	compare("one is gone", 3, 1, 0)
+
+	var tail tail
+	tail.check([]es.Recorded{{Position: 7}}, 7)
+	if tail.wrong != (result{}) {
+		t.Errorf("a poll that found its event: %+v", tail.wrong)
+	}
+	tail.check(nil, 8)
+	tail.check([]es.Recorded{{Position: 8}, {Position: 9}}, 9)
+	tail.check([]es.Recorded{{Position: 9}}, 10)
+	if tail.wrong.Lost != 2 || tail.wrong.Repeated != 2 {
+		t.Errorf("lost %d, repeated %d; want 2, 2", tail.wrong.Lost, tail.wrong.Repeated)
+	}
+}
+
+// The scenarios that need no more than moments, to their ends.
+func TestScenariosRun(t *testing.T) {
+	t.Parallel()
+	for name, run := range map[string]func(ctx context.Context, b *bed) ([]result, error){
+		"writers": writers, "load": loads{events: 10, goroutines: 4}.run, "sqlite": onFile(sqliteAppend(4)), "sqlite projection": onFile(sqliteProject),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			results, err := run(t.Context(), newTestBed(t))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, r := range results {
+				if r.Ours <= 0 || r.Max < r.P50 || r.Lost+r.Repeated+r.Reordered > 0 {
+					t.Errorf("%+v", r)
+				}
+			}
+		})
+	}
 }
 
 // The processes, their reports and the verdict over both.

@@ -12,7 +12,7 @@ import (
 // and again.
 func (b *bed) span() time.Duration {
 	if b.quick {
-		return 150 * time.Millisecond
+		return 100 * time.Millisecond
 	}
 	return 2 * time.Second
 }

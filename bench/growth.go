@@ -18,12 +18,12 @@ const mostGrowth = 1.2
 
 // growth compares a log of so many events with one of 10 k: an append of one event to a
 // stream drawn at random, and the poll that then finds it. With --quick the log has a
-// fiftieth of the events.
+// hundredth of the events.
 func growth(events int) func(ctx context.Context, b *bed) ([]result, error) {
 	return func(ctx context.Context, b *bed) (_ []result, err error) {
 		calls := 500
 		if b.quick {
-			events, calls = events/50, 100
+			events, calls = events/100, 50
 		}
 		small, err := newBed(ctx, b.dsn, b.quick)
 		if err != nil {

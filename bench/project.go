@@ -31,7 +31,7 @@ var (
 // projection is a read model that is built from a log: a row per stream.
 type projection struct {
 	name            string
-	streams, events int     // of the log; a twentieth of the events with --quick
+	streams, events int     // of the log; a fiftieth of the events with --quick
 	batch           int     // events of a transaction
 	segments        int     // 0 is 1
 	least           float64 // 0 is no goal
@@ -45,7 +45,10 @@ type projection struct {
 // run builds the read model from the whole log, several times.
 func (p projection) run(ctx context.Context, b *bed) ([]result, error) {
 	if b.quick {
-		p.events /= 20
+		p.events /= 50
+	}
+	if p.events%p.streams != 0 {
+		return nil, fmt.Errorf("%d events do not divide into %d streams", p.events, p.streams)
 	}
 	if err := b.fill(ctx, p.streams, p.events/p.streams); err != nil {
 		return nil, err

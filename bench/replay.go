@@ -17,7 +17,7 @@ const replayBatch = 2000
 func replay(ctx context.Context, b *bed) ([]result, error) {
 	streams, perStream := 10_000, 100
 	if b.quick {
-		perStream = 10
+		streams, perStream = 3000, 10
 	}
 	if err := b.fill(ctx, streams, perStream); err != nil {
 		return nil, err

@@ -151,7 +151,7 @@ func (b *bed) close(ctx context.Context) error {
 // rounds is how often each side of a comparison is measured.
 func (b *bed) rounds() int {
 	if b.quick {
-		return 3
+		return 2
 	}
 	return 5
 }

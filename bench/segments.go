@@ -10,7 +10,7 @@ import (
 func projectSegments(segments int) func(ctx context.Context, b *bed) ([]result, error) {
 	return func(ctx context.Context, b *bed) ([]result, error) {
 		p := eachUpsert
-		p.name, p.events, p.segments, p.least = fmt.Sprintf("segments-%d", segments), 60_000, segments, 0
+		p.name, p.events, p.segments, p.least = fmt.Sprintf("segments-%d", segments), 50_000, segments, 0
 		return p.run(ctx, b)
 	}
 }

@@ -49,7 +49,11 @@ func wakes(ctx context.Context, b *bed) (_ []result, err error) {
 	if _, err := await(ctx, run, d.all); err != nil {
 		return nil, err
 	}
-	time.Sleep(wakeQuiet)
+	if b.quick {
+		time.Sleep(wakeQuiet / 3)
+	} else {
+		time.Sleep(wakeQuiet)
+	}
 	r := result{Name: "wakes", Unit: "polls", Ours: float64(atLast - before)}
 	t.addTo(&r)
 	after := result{Name: "wakes-after", Unit: "polls", Ours: float64(p.n.Load() - atLast)}
