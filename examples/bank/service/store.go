@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -57,8 +58,12 @@ func openBackend(ctx context.Context, address string) (*backend, error) {
 	return b, nil
 }
 
+// patience is how long a command waits for the file's write lock, which the import of a
+// ledger or a rebuild takes again and again.
+const patience = 15 * time.Second
+
 func openSQLite(ctx context.Context, path string) (*backend, error) {
-	store, err := sqlite.Open(ctx, path, sqlite.Options{})
+	store, err := sqlite.Open(ctx, path, sqlite.Options{BusyTimeout: patience})
 	if err != nil {
 		return nil, err
 	}

@@ -74,6 +74,10 @@ const (
 	Reconciliation = "reconciliation"
 )
 
+// batchEvents bounds a batch. On SQLite commands wait while one is written, so it is
+// short.
+const batchEvents = 100
+
 // Consumers returns the projections for a runner. An event that a handler cannot
 // take is set aside with everything later of its account, and all others go on.
 func (db *DB) Consumers() []subscribe.Consumer {
@@ -88,6 +92,7 @@ func (db *DB) Consumers() []subscribe.Consumer {
 	for i := range all {
 		all[i].Filter = es.Filter{Categories: []string{"account"}}
 		all[i].OnFailure = subscribe.Park
+		all[i].BatchEvents = batchEvents
 	}
 	return all
 }
