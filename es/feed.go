@@ -24,10 +24,11 @@ const (
 	// it, whatever else runs in the database.
 	Committed Horizon = iota
 	// Settled delivers an event when all transactions that are older have ended,
-	// and of a stream never an event before its predecessor. Every reader then
-	// sees the same order; the price is that any open transaction of the cluster
-	// holds back what is younger. Streams settle each on their own, so the events
-	// of one transaction on several streams can come apart.
+	// and of a stream never an event before its predecessor. So no older transaction
+	// can add to what was delivered; the price is that any open transaction of the
+	// cluster holds back what is younger. Streams settle each on their own, so the
+	// events of one transaction on several streams can come apart, and how streams
+	// interleave depends on when a reader polls.
 	Settled
 )
 

@@ -24,7 +24,7 @@
 // order of their versions. Under es.Committed a reader waits for nobody: a foreign
 // transaction that stays open delays nothing; and what was appended after reading an
 // event comes behind that event, in one segment. Under es.Settled it waits for all
-// older transactions, and every reader sees the same order.
+// older transactions, so that none of them can add to what was delivered.
 //
 // [AtLeastOnce] hands events over and stores the progress afterwards: what was handled
 // and is not stored yet comes again after a crash. [Transactional] stores it in the
