@@ -19,7 +19,7 @@
 //
 // That it behaves so is tested, not believed: scripts of interleaved steps are drawn and
 // played on it and on a real server, and must come to the same, to the last transaction
-// id; see docs/adr/0009-simulated-log.md.
+// id; see docs/adr/0010-simulated-log.md.
 //
 // # Limits of the simulation
 //
