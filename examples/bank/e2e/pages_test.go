@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
@@ -186,6 +187,7 @@ func load(t *testing.T, s *server, accounts int) (stop func()) {
 				if err != nil && ctx.Err() == nil && !errors.Is(err, account.ErrInsufficientFunds) {
 					t.Error(err)
 				}
+				time.Sleep(rand.N(20 * time.Millisecond)) // customers think now and then
 			}
 		})
 	}

@@ -47,22 +47,24 @@ type Feed struct {
 	mu        sync.Mutex
 	listeners map[chan Event]bool
 	closed    bool
+	last      int64 // the position of the event told last
 }
 
 // New returns a feed that nobody listens to yet.
 func New() *Feed { return &Feed{listeners: map[chan Event]bool{}} }
 
-// Listen returns a channel of the events from now on. It is closed when the listener
+// Listen returns a channel of the events from now on, and the position of the last one
+// before, 0 if there was none. The channel is closed when the listener
 // is too far behind, when the feed ends, and by stop, which must be called.
-func (f *Feed) Listen() (events <-chan Event, stop func(), err error) {
+func (f *Feed) Listen() (events <-chan Event, last int64, stop func(), err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if len(f.listeners) >= maxListeners || f.closed {
-		return nil, nil, ErrTooMany
+		return nil, 0, nil, ErrTooMany
 	}
 	c := make(chan Event, backlog)
 	f.listeners[c] = true
-	return c, func() { f.mu.Lock(); defer f.mu.Unlock(); f.drop(c) }, nil
+	return c, f.last, func() { f.mu.Lock(); defer f.mu.Unlock(); f.drop(c) }, nil
 }
 
 // drop ends a listener.
@@ -76,6 +78,7 @@ func (f *Feed) drop(c chan Event) {
 func (f *Feed) tell(e Event) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.last = e.Position
 	for c := range f.listeners {
 		select {
 		case c <- e:

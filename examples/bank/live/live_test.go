@@ -30,7 +30,7 @@ func TestAListenerHearsWhatComesAndNotWhatWas(t *testing.T) {
 			t.Fatal(err)
 		}
 		f := New()
-		events, stop, err := f.Listen()
+		events, _, stop, err := f.Listen()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -66,7 +66,7 @@ func TestAListenerHearsWhatComesAndNotWhatWas(t *testing.T) {
 func TestAListenerThatIsTooSlowIsLetGoAndNobodyWaits(t *testing.T) {
 	t.Parallel()
 	f := New()
-	slow, stopSlow, err := f.Listen()
+	slow, _, stopSlow, err := f.Listen()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,6 +89,9 @@ func TestAListenerThatIsTooSlowIsLetGoAndNobodyWaits(t *testing.T) {
 	if heard != backlog {
 		t.Errorf("it heard %d events before, want %d", heard, backlog)
 	}
+	if _, last, _, err := f.Listen(); err != nil || last != backlog+9 {
+		t.Errorf("the last one before was at %d, %v", last, err)
+	}
 	stopSlow() // twice is fine
 	stopSlow()
 }
@@ -97,15 +100,15 @@ func TestListenersAreBounded(t *testing.T) {
 	t.Parallel()
 	f := New()
 	for range maxListeners {
-		if _, _, err := f.Listen(); err != nil {
+		if _, _, _, err := f.Listen(); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if _, _, err := f.Listen(); !errors.Is(err, ErrTooMany) {
+	if _, _, _, err := f.Listen(); !errors.Is(err, ErrTooMany) {
 		t.Errorf("one more: %v", err)
 	}
 	f.Close()
-	if _, _, err := f.Listen(); !errors.Is(err, ErrTooMany) {
+	if _, _, _, err := f.Listen(); !errors.Is(err, ErrTooMany) {
 		t.Errorf("after the end: %v", err)
 	}
 }

@@ -113,6 +113,9 @@ func (b *Bank) Redrive(ctx context.Context, name, id string) (int, error) {
 	}
 	stream := es.StreamID{}
 	if id != "" {
+		if err := account.CheckID(id); err != nil {
+			return 0, err
+		}
 		stream = streamOf(id)
 	}
 	return b.Runner.Redrive(ctx, name, stream)
@@ -123,7 +126,7 @@ func (b *Bank) Discard(ctx context.Context, name, id string, version int64, by, 
 	if err := b.check(name); err != nil {
 		return err
 	}
-	if err := account.CheckReason(reason); err != nil {
+	if err := errors.Join(account.CheckID(id), account.CheckReason(reason)); err != nil {
 		return err
 	}
 	if err := b.Runner.Discard(ctx, name, streamOf(id), version, by, reason); err != nil {

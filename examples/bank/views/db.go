@@ -41,6 +41,9 @@ type dialect struct {
 	lock string
 	// exists counts the views of a name.
 	exists string
+	// segments is into how many parts the statements are divided, which several
+	// processes can share: each account's is on its own.
+	segments int
 }
 
 // Close ends the connections that are the views' own.

@@ -21,6 +21,8 @@ func OnPostgres(store *postgres.Store, pool *pgxpool.Pool) *DB {
 		dialect: dialect{
 			lock:   "SELECT pg_advisory_xact_lock(hashtextextended('peat bank views', 0))",
 			exists: "SELECT count(*) FROM pg_views WHERE schemaname = current_schema() AND viewname = $1",
+
+			segments: 4,
 		},
 	}
 }

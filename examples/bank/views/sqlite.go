@@ -32,6 +32,8 @@ func OnSQLite(store *sqlite.Store, path string) (*DB, error) {
 		dialect: dialect{
 			lock:   "SELECT 1", // the transaction has the file's write lock
 			exists: "SELECT count(*) FROM sqlite_master WHERE type = 'view' AND name = $1",
+
+			segments: 1, // there is one process
 		},
 	}, nil
 }

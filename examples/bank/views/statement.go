@@ -12,10 +12,6 @@ import (
 	"github.com/peatlog/peat/subscribe"
 )
 
-// statementSegments lets several processes share the statements: each account's is
-// on its own.
-const statementSegments = 4
-
 var statementTables = []table{{
 	name: "bank_statement",
 	columns: `account text NOT NULL, version bigint NOT NULL, day text NOT NULL, recorded_at bigint NOT NULL,

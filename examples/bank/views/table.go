@@ -83,7 +83,7 @@ const batchEvents = 100
 func (db *DB) Consumers() []subscribe.Consumer {
 	all := []subscribe.Consumer{
 		{Name: Accounts, Delivery: subscribe.Transactional(db.writes, accountsHandler, rebuilt[Tx](accountTables))},
-		{Name: Statement, Delivery: subscribe.Transactional(db.writes, statementHandler, rebuilt[Tx](statementTables)), Segments: statementSegments},
+		{Name: Statement, Delivery: subscribe.Transactional(db.writes, statementHandler, rebuilt[Tx](statementTables)), Segments: db.dialect.segments},
 		{Name: Days, Delivery: subscribe.Transactional(db.writes, daysHandler, rebuilt[Tx](dayTables))},
 		{Name: Counterparties, Delivery: subscribe.Transactional(db.writes, counterpartiesHandler, rebuilt[Tx](counterpartyTables))},
 		{Name: Payments, Delivery: subscribe.Transactional(db.writes, paymentsHandler, rebuilt[Tx](paymentTables))},

@@ -39,10 +39,11 @@ type eventData struct {
 }
 
 // events streams what happens (server-sent events), on one account if one is named,
-// until the browser leaves or the server ends. A browser that is too slow is let go,
+// until the browser leaves or the server ends. It begins with where the stream is, as
+// the page may have been made before. A browser that is too slow is let go,
 // comes again by itself, and then looks at the whole page.
 func (s *server) events(w http.ResponseWriter, r *http.Request) {
-	events, stop, err := s.bank.Feed.Listen()
+	events, last, stop, err := s.bank.Feed.Listen()
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusServiceUnavailable)
 		return
@@ -57,7 +58,7 @@ func (s *server) events(w http.ResponseWriter, r *http.Request) {
 		_, err := w.Write([]byte(text))
 		return err == nil && out.Flush() == nil
 	}
-	if out.SetReadDeadline(time.Time{}) != nil || !send("retry: 1000\n\n") {
+	if out.SetReadDeadline(time.Time{}) != nil || !send(fmt.Sprintf("retry: 1000\nevent: here\ndata: %d\n\n", last)) {
 		return
 	}
 	only := r.URL.Query().Get("account")

@@ -82,16 +82,17 @@ pauseButton?.addEventListener("click", () => {
 });
 
 if (document.body.dataset.events) {
-  let missed = false; // what happened while there was no connection
   const source = new EventSource(document.body.dataset.events);
   source.onopen = () => {
     connection.hidden = true;
-    if (missed && !feed) refresh();
-    missed = false;
     document.body.dataset.connected = "true";
   };
+  // Where the stream begins: the page was made before that, or the connection was lost.
+  source.addEventListener("here", (message) => {
+    newest = Math.max(newest, Number(message.data));
+    if (!feed) refresh();
+  });
   source.onerror = () => {
-    missed = true;
     connection.hidden = false;
     connection.textContent = "Connecting …";
   };
