@@ -139,8 +139,8 @@ func TestARebuildUnderLoadShowsItsProgressAndLosesNothing(t *testing.T) {
 			return row.Version > 50, err
 		})
 		b := newTab(t, 1280, 900)
-		b.visit(s.URL + "/operations")
 		for _, name := range []string{views.Statement, views.Accounts} {
+			b.visit(s.URL + "/operations") // without the notice of the one before
 			b.do(chromedp.Click(chromedp.CSS("#rebuild-" + name)))
 			b.awaitText(".notice", "The rebuild has begun.")
 			b.mark()
