@@ -139,27 +139,28 @@ func (l *tables) exact(t *transaction, batch []es.Prepared) ([]int64, error) {
 // Which they are is decided before the first one is locked.
 func (l *tables) lockStreams(t *transaction, batch []es.Prepared) error {
 	var ids []string
+	there := map[string]bool{}
 	for _, p := range batch {
-		_, exists := l.streams.get(t, p.Stream.String())
-		if exists || p.Expected == es.Any || p.Expected == es.NoStream {
-			ids = append(ids, p.Stream.String())
+		id := p.Stream.String()
+		if _, there[id] = l.streams.get(t, id); there[id] || p.Expected == es.Any || p.Expected == es.NoStream {
+			ids = append(ids, id)
 		}
 	}
 	if !l.wrong.locksOutOfOrder {
 		slices.Sort(ids)
 	}
 	for _, id := range ids {
-		if err := l.lockStream(t, id); err != nil {
+		if err := l.lockStream(t, id, there[id]); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// lockStream locks the row of a stream, and makes one where there is none. An INSERT
-// draws the number of the row before it finds that there is one.
-func (l *tables) lockStream(t *transaction, id string) error {
-	number := t.nextval(streamNumbers, 1)
+// lockStream locks the row of a stream, and makes one where there is none. A stream that
+// was not there when the statement began has its number drawn before that is known.
+func (l *tables) lockStream(t *transaction, id string, there bool) error {
+	number := l.numberOf(t, there)
 	if err := t.lock("streams", id); err != nil {
 		return err
 	}
@@ -170,13 +171,22 @@ func (l *tables) lockStream(t *transaction, id string) error {
 	return nil
 }
 
+// numberOf draws the number of a new stream.
+func (l *tables) numberOf(t *transaction, there bool) int64 {
+	if there {
+		return 0
+	}
+	return t.nextval(streamNumbers, 1)
+}
+
 // advance gives those streams their new versions that have the expected ones, and returns
 // their rows by the number of the append. Which can have them is decided before the first
 // one is locked.
 func (l *tables) advance(t *transaction, batch []es.Prepared, exact []int64, own window.XID) (map[int]streamRow, error) {
 	var order []int
+	there := make([]bool, len(batch))
 	for i, p := range batch {
-		if _, exists := l.streams.get(t, p.Stream.String()); exact[i] == 0 || exact[i] > 0 && exists {
+		if _, there[i] = l.streams.get(t, p.Stream.String()); exact[i] == 0 || exact[i] > 0 && there[i] {
 			order = append(order, i)
 		}
 	}
@@ -186,7 +196,7 @@ func (l *tables) advance(t *transaction, batch []es.Prepared, exact []int64, own
 	heads := map[int]streamRow{}
 	for _, i := range order {
 		id := batch[i].Stream.String()
-		row := streamRow{number: t.nextval(streamNumbers, 1)}
+		row := streamRow{number: l.numberOf(t, there[i])}
 		if err := t.lock("streams", id); err != nil {
 			return nil, err
 		}

@@ -105,7 +105,8 @@ func (tx *Tx) LockStream(ctx context.Context, stream es.StreamID) (version int64
 		if err := tx.busy(stream); err != nil {
 			return err
 		}
-		if err := tx.log.db.lockStream(t, stream.String()); err != nil {
+		_, there := tx.log.db.streams.get(t, stream.String())
+		if err := tx.log.db.lockStream(t, stream.String(), there); err != nil {
 			t.fail()
 			return err
 		}

@@ -18,6 +18,7 @@ import (
 var feedLaws = []law{
 	{"a feed delivers everything once and in order", testFeed},
 	{"a feed delivers what its filter selects", testFeedFilter},
+	{"segments are of about the same size", testFeedSegments},
 	{"a feed of one long stream delivers all of it", testFeedStream},
 	{"a feed goes on from any checkpoint", testFeedPrefix},
 	{"a batch with more behind it can be followed at any time", testFeedMore},
@@ -145,6 +146,55 @@ func testFeedFilter(t *testing.T, b Backend) {
 		if _, err := b.Store.Feed(t.Context(), end, bad); err == nil {
 			t.Errorf("the options %+v are taken", bad)
 		}
+	}
+}
+
+// However streams come to be, a subscription's segments have about as many of them.
+func testFeedSegments(t *testing.T, b Backend) {
+	const streams = 32
+	ways := map[string]func(es.StreamID){
+		"any": func(s es.StreamID) { mustAppend(t, b.Store, s, es.Any, event(1)) },
+		"any, again": func(s es.StreamID) {
+			mustAppend(t, b.Store, s, es.Any, event(1))
+			mustAppend(t, b.Store, s, es.Any, event(1))
+		},
+		"new": func(s es.StreamID) { mustAppend(t, b.Store, s, es.NoStream, event(1)) },
+		"new, and on": func(s es.StreamID) {
+			mustAppend(t, b.Store, s, es.NoStream, event(1))
+			mustAppend(t, b.Store, s, es.Exact(1), event(1))
+		},
+		"locked": func(s es.StreamID) {
+			err := b.InTx(t.Context(), func(tx es.Tx) error {
+				if _, err := tx.LockStream(t.Context(), s); err != nil {
+					return err
+				}
+				mustAppend(t, tx, s, es.NoStream, event(1))
+				return nil
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		},
+	}
+	category := 'a'
+	for way, begin := range ways {
+		for n := range streams {
+			begin(es.StreamID{Category: string(category), Key: strconv.Itoa(n)})
+		}
+		for _, segments := range []int{2, 4} {
+			for segment := range segments {
+				filter := es.Filter{Categories: []string{string(category)}, Segment: segment, Segments: segments}
+				got, _ := follow(t, b.Store, "", es.FeedOptions{Filter: filter})
+				in := map[es.StreamID]bool{}
+				for _, r := range got {
+					in[r.Stream] = true
+				}
+				if fair := streams / segments; len(in) < fair/2 || len(in) > 2*fair {
+					t.Errorf("%s: segment %d of %d has %d of %d streams", way, segment, segments, len(in), streams)
+				}
+			}
+		}
+		category++
 	}
 }
 

@@ -19,6 +19,11 @@
 -- has '' for a category, the expected version for a version and the number of events
 -- for an epoch: such a row meets another one for certain and is never inserted.
 --
+-- A stream has its number from the sequence when it is new, and only then: an upsert
+-- that drew one for every append would leave gaps with a pattern, such as none but even
+-- numbers, and the segments of a subscription, which are the numbers modulo their
+-- count, would be of very different size. A row that meets another one has 0.
+--
 -- A batch of several waits for no lock longer than 200 ms: then it fails with
 -- lock_not_available, so that it does not make everybody wait for one stream. Their
 -- callers repeat the appends one by one.
@@ -47,8 +52,11 @@ BEGIN
     IF 0 > ANY (p_expected) THEN
         -- Create the streams that an append may create, lock all others: the WHERE
         -- of DO UPDATE is judged when the row is locked already.
-        INSERT INTO {schema}.streams AS s (stream_id, category, version, last_xid, last_epoch)
-        SELECT a.stream_id, split_part(a.stream_id, '-', 1), 0, '0', cur_epoch
+        INSERT INTO {schema}.streams AS s (stream_no, stream_id, category, version, last_xid, last_epoch)
+        OVERRIDING SYSTEM VALUE
+        SELECT CASE WHEN (SELECT true FROM {schema}.streams x WHERE x.stream_id = a.stream_id) THEN 0
+                    ELSE nextval('{schema}.streams_stream_no_seq') END,
+               a.stream_id, split_part(a.stream_id, '-', 1), 0, '0', cur_epoch
         FROM unnest(p_stream_ids, p_expected) a (stream_id, expected)
         WHERE a.expected IN (0, -1)
            OR (SELECT true FROM {schema}.streams x WHERE x.stream_id = a.stream_id)
@@ -79,8 +87,11 @@ BEGIN
         SELECT a.item::int, a.stream_id, a.expected, a.first, a.n
         FROM unnest(p_stream_ids, exact, p_firsts, p_counts) WITH ORDINALITY a (stream_id, expected, first, n, item)
     ), up AS (
-        INSERT INTO {schema}.streams AS s (stream_id, category, version, last_xid, last_epoch)
-        SELECT a.stream_id,
+        INSERT INTO {schema}.streams AS s (stream_no, stream_id, category, version, last_xid, last_epoch)
+        OVERRIDING SYSTEM VALUE
+        SELECT CASE WHEN a.expected > 0 OR (SELECT true FROM {schema}.streams x WHERE x.stream_id = a.stream_id) THEN 0
+                    ELSE nextval('{schema}.streams_stream_no_seq') END,
+               a.stream_id,
                CASE a.expected WHEN 0 THEN split_part(a.stream_id, '-', 1) ELSE '' END,
                CASE a.expected WHEN 0 THEN a.n ELSE a.expected END,
                own,
@@ -137,5 +148,22 @@ BEGIN
             END
         LIMIT 1) e ON true
     WHERE a.item <> ALL (coalesce(written, '{}'));
+END
+$$;
+
+-- lock_stream is what 0001 says, and numbers a stream as append_events does.
+CREATE OR REPLACE FUNCTION {schema}.lock_stream(p_stream_id text) RETURNS bigint
+LANGUAGE plpgsql VOLATILE
+SET enable_seqscan = off
+AS $$
+BEGIN
+    INSERT INTO {schema}.streams AS s (stream_no, stream_id, category, version, last_xid, last_epoch)
+    OVERRIDING SYSTEM VALUE
+    VALUES (CASE WHEN (SELECT true FROM {schema}.streams x WHERE x.stream_id = p_stream_id) THEN 0
+                 ELSE nextval('{schema}.streams_stream_no_seq') END,
+            p_stream_id, split_part(p_stream_id, '-', 1), 0, '0', (SELECT max(epoch) FROM {schema}.epochs))
+    ON CONFLICT ON CONSTRAINT streams_stream_id_key DO UPDATE SET version = s.version WHERE false;
+    -- A statement of its own: its snapshot is newer than the lock.
+    RETURN (SELECT version FROM {schema}.streams WHERE stream_id = p_stream_id);
 END
 $$;
