@@ -160,6 +160,13 @@ func (b *tab) fill(form string, fields map[string]string, button string) {
 	b.do(chromedp.Click(chromedp.CSS(form + " " + button)))
 }
 
+// click clicks on a part of the page that replaces itself as events come: in one step, for
+// what was found could be replaced before it is clicked.
+func (b *tab) click(selector string) {
+	b.t.Helper()
+	b.await("there is "+selector, fmt.Sprintf("(e => e !== null && e.checkVisibility() && (e.click(), true))(document.querySelector(%q))", selector))
+}
+
 // mark leaves a mark that the next page would not have.
 func (b *tab) mark() { b.t.Helper(); ask[bool](b, "window.marked = true") }
 

@@ -100,7 +100,7 @@ func TestAPoisonedEventIsSetAsideAndRedriven(t *testing.T) {
 		b.awaitText("#consumer-clearing h2", "1 set aside")
 		s.Network.down.Store(false)
 		b.sameDocument()
-		b.do(chromedp.Click(chromedp.CSS("#consumer-clearing form[action$=redrive] button")))
+		b.click("#consumer-clearing form[action$=redrive] button")
 		b.awaitText("#consumer-clearing h2", "up to date")
 		b.visit(s.URL + "/payments")
 		b.awaitText("#payments", "settled")
@@ -115,7 +115,7 @@ func TestAPoisonedEventIsSetAsideAndRedriven(t *testing.T) {
 		for _, name := range []string{views.Accounts, views.Days} {
 			b.awaitText("#consumer-"+name+" h2", "1 set aside")
 			b.awaitText("#consumer-"+name, "undecodable")
-			b.do(chromedp.Click(chromedp.CSS("#consumer-" + name + " form[action$=redrive] button")))
+			b.click("#consumer-" + name + " form[action$=redrive] button")
 			b.awaitText(".notice", "being delivered again")
 			b.awaitText("#consumer-"+name, "after 5 attempts") // it fails again
 			b.fill("#consumer-"+name+" form[action$=discard]", map[string]string{"reason": "made by hand"}, "button")
@@ -141,7 +141,7 @@ func TestARebuildUnderLoadShowsItsProgressAndLosesNothing(t *testing.T) {
 		b := newTab(t, 1280, 900)
 		for _, name := range []string{views.Statement, views.Accounts} {
 			b.visit(s.URL + "/operations") // without the notice of the one before
-			b.do(chromedp.Click(chromedp.CSS("#rebuild-" + name)))
+			b.click("#rebuild-" + name)
 			b.awaitText(".notice", "The rebuild has begun.")
 			b.mark()
 			b.awaitText("#consumer-"+name+" .generation", "2")
