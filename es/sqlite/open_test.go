@@ -158,7 +158,7 @@ func TestOpenOfAMigratedFileTakesNoLock(t *testing.T) {
 	t.Parallel()
 	path := tempFile(t)
 	s := openStore(t, path, sqlite.Options{})
-	holdLock(t, s, func() { openStore(t, path, sqlite.Options{BusyTimeout: time.Millisecond}) })
+	holdLock(t, s, func() { openStore(t, path, sqlite.Options{BusyTimeout: 200 * time.Millisecond}) })
 }
 
 func TestFileOpenedTwiceIsOneLog(t *testing.T) {
