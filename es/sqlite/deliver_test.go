@@ -100,7 +100,7 @@ func TestDeliverHearsTheHandlersAppends(t *testing.T) {
 func TestProgressBehindALongTransactionIsBusy(t *testing.T) {
 	t.Parallel()
 	path := tempFile(t)
-	s, other := openStore(t, path, sqlite.Options{}), openStore(t, path, sqlite.Options{BusyTimeout: 20 * time.Millisecond})
+	s, other := openStore(t, path, sqlite.Options{}), openStore(t, path, sqlite.Options{BusyTimeout: 200 * time.Millisecond})
 	holdLock(t, s, func() {
 		for name, call := range map[string]func() error{
 			"claim": func() error { _, _, err := other.ClaimCheckpoint(t.Context(), "s", ""); return err },

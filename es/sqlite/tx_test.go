@@ -208,7 +208,7 @@ func TestJoinSharesTheCallersTransaction(t *testing.T) {
 func TestLockStreamTakesTheWriteLock(t *testing.T) {
 	t.Parallel()
 	path := tempFile(t)
-	s, db := openStore(t, path, sqlite.Options{BusyTimeout: 20 * time.Millisecond}), openSQL(t, path)
+	s, db := openStore(t, path, sqlite.Options{BusyTimeout: 200 * time.Millisecond}), openSQL(t, path)
 	mustAppend(t, s, streamA, es.NoStream, noted())
 	for stream, want := range map[es.StreamID]int64{streamA: 1, streamB: 0} {
 		tx, err := db.BeginTx(t.Context(), nil)
