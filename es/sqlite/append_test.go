@@ -144,7 +144,7 @@ func TestEventsAroundAHoleAreNoAppend(t *testing.T) {
 func TestWriteLockTimeoutIsReportedAsBusy(t *testing.T) {
 	t.Parallel()
 	path := tempFile(t)
-	opts := sqlite.Options{BusyTimeout: 50 * time.Millisecond}
+	opts := sqlite.Options{BusyTimeout: 200 * time.Millisecond}
 	s, other := openStore(t, path, opts), openStore(t, path, opts)
 	for name, waiting := range map[string]*sqlite.Store{"this store": s, "another one": other} {
 		write := map[string]func() error{
