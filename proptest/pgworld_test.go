@@ -284,7 +284,7 @@ func pgFailure(err error) string {
 	return err.Error()
 }
 
-// appendEvents appends a batch, as es/postgres does.
+// appendEvents appends a batch with the function that es/postgres takes.
 func appendEvents(ctx context.Context, conn *pgx.Conn, batch []es.Prepared) ([]outcome, error) {
 	var streamIDs, ids, types, data []string
 	var expected []int64
@@ -300,8 +300,13 @@ func appendEvents(ctx context.Context, conn *pgx.Conn, batch []es.Prepared) ([]o
 			data, blobs, metadata = append(data, string(e.Data)), append(blobs, nil), append(metadata, nil)
 		}
 	}
-	rows, err := conn.Query(ctx, `SELECT item, outcome, version, "position" FROM peat.append_events($1, $2, $3, $4, $5, $6, $7::uuid[], $8, $9, $10, $11)`,
-		streamIDs, expected, firsts, counts, search, items, ids, types, data, blobs, metadata)
+	sql, args := `SELECT item, outcome, version, "position" FROM peat.append_events($1, $2, $3, $4, $5, $6, $7::uuid[], $8, $9, $10, $11)`,
+		[]any{streamIDs, expected, firsts, counts, search, items, ids, types, data, blobs, metadata}
+	if len(batch) == 1 && len(items) == 1 {
+		sql, args = `SELECT 1, outcome, version, "position" FROM peat.append_event($1, $2, $3::uuid, $4, $5, NULL, NULL)`,
+			[]any{streamIDs[0], expected[0], ids[0], types[0], data[0]}
+	}
+	rows, err := conn.Query(ctx, sql, args...)
 	if err != nil {
 		return nil, err
 	}

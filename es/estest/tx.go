@@ -5,6 +5,8 @@ import (
 	"errors"
 	"testing"
 
+	"github.com/google/uuid"
+
 	"github.com/peatlog/peat/es"
 )
 
@@ -174,8 +176,12 @@ func testTxLockAlone(t *testing.T, b Backend) {
 		t.Fatal(err)
 	}
 	wantIDs(t, b.Store, stream)
-	_, err = b.Store.Append(t.Context(), stream, es.StreamExists, event(1))
-	wantConflict(t, err, stream, es.StreamExists, 0)
+	anonymous := event(1)
+	anonymous.ID = uuid.Nil
+	for _, e := range []es.EventData{event(1), anonymous} {
+		_, err = b.Store.Append(t.Context(), stream, es.StreamExists, e)
+		wantConflict(t, err, stream, es.StreamExists, 0)
+	}
 	e := event(2)
 	mustAppend(t, b.Store, stream, es.NoStream, e)
 	wantIDs(t, b.Store, stream, e)

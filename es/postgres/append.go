@@ -31,14 +31,17 @@ func (o outcome) result(p es.Prepared) (es.AppendResult, error) {
 	}
 }
 
-// appendBatch runs the append function on a batch of appends to different
-// streams, none of them empty, and returns one outcome for each. An error means
-// that the batch as a whole failed.
+// appendBatch runs the append function on a batch of appends to different streams,
+// none of them empty, and returns one outcome for each. An error means that the
+// batch as a whole failed.
 func (s *session) appendBatch(ctx context.Context, db querier, batch []request) ([]outcome, error) {
-	args := encodeBatch(batch)
-	rows, err := db.Query(ctx, s.sql.append,
-		args.streams, args.expected, args.firsts, args.counts, args.search,
-		args.items, args.ids, args.types, args.data, args.blobs, args.metadata)
+	sql, args := s.sql.append, []any(nil)
+	if len(batch) == 1 && batch[0].single() {
+		sql, args = s.sql.appendEvent, encodeEvent(batch[0])
+	} else {
+		args = encodeBatch(batch)
+	}
+	rows, err := db.Query(ctx, sql, args...)
 	if err != nil {
 		return nil, err
 	}
@@ -57,44 +60,55 @@ func (s *session) appendBatch(ctx context.Context, db querier, batch []request) 
 	return outcomes, err
 }
 
-// batchArgs holds the arguments of the append function: one element per append
-// in the first group, one per event in the second.
-type batchArgs struct {
-	streams        []string
-	expected       []int64
-	firsts, counts []int32
-	search         []bool
+// single reports whether r is for the function that appends one event.
+func (r request) single() bool { return len(r.Events) == 1 && !r.searched() }
 
-	items    []int32
-	ids      []pgtype.UUID // of a type that pgx can send in every query mode
-	types    []string
-	data     []*string
-	blobs    [][]byte
-	metadata []*string
+// searched reports whether the ids of r are to be looked for in the stream.
+func (r request) searched() bool {
+	_, exact := r.Expected.Version()
+	return r.Repeatable && !exact
 }
 
-func encodeBatch(batch []request) batchArgs {
-	var a batchArgs
-	for item, p := range batch {
-		a.streams = append(a.streams, p.stream)
-		a.expected = append(a.expected, int64(p.Expected))
-		a.firsts = append(a.firsts, int32(len(a.ids)+1))
-		a.counts = append(a.counts, int32(len(p.Events)))
-		_, exact := p.Expected.Version()
-		a.search = append(a.search, p.Repeatable && !exact)
-		for i, e := range p.Events {
-			a.items = append(a.items, int32(item+1))
-			a.ids = append(a.ids, pgtype.UUID{Bytes: e.ID, Valid: true})
-			a.types = append(a.types, e.Type)
-			if e.Binary {
-				a.blobs, a.data = append(a.blobs, notNil(e.Data)), append(a.data, nil)
-			} else {
-				a.blobs, a.data = append(a.blobs, nil), append(a.data, new(string(e.Data)))
-			}
-			a.metadata = append(a.metadata, text(p.Metadata[i]))
+// encodeEvent returns the arguments of that function.
+func encodeEvent(r request) []any {
+	id, data, blob := payload(r.Events[0])
+	return []any{r.stream, int64(r.Expected), id, r.Events[0].Type, data, blob, text(r.Metadata[0])}
+}
+
+// encodeBatch returns the arguments of the function that appends to many streams: first
+// those with an element per append, then those with one per event. They are of types
+// that pgx can send in every query mode, and without reflection.
+func encodeBatch(batch []request) []any {
+	n := 0
+	for _, r := range batch {
+		n += len(r.Events)
+	}
+	streams, expected := make([]string, len(batch)), make([]int64, len(batch))
+	firsts, counts, search := make([]int32, len(batch)), make([]int32, len(batch)), make([]bool, len(batch))
+
+	items, types := make([]int32, 0, n), make([]string, 0, n)
+	ids, blobs := make(pgtype.FlatArray[pgtype.UUID], 0, n), make(pgtype.FlatArray[[]byte], 0, n)
+	data, metadata := make(pgtype.FlatArray[*string], 0, n), make(pgtype.FlatArray[*string], 0, n)
+	for i, r := range batch {
+		streams[i], expected[i], search[i] = r.stream, int64(r.Expected), r.searched()
+		firsts[i], counts[i] = int32(len(items)+1), int32(len(r.Events))
+		for j, e := range r.Events {
+			id, json, blob := payload(e)
+			items, types = append(items, int32(i+1)), append(types, e.Type)
+			ids, blobs = append(ids, id), append(blobs, blob)
+			data, metadata = append(data, json), append(metadata, text(r.Metadata[j]))
 		}
 	}
-	return a
+	return []any{streams, expected, firsts, counts, search, items, ids, types, data, blobs, metadata}
+}
+
+// payload returns the id of an event and its data, as text or as a blob.
+func payload(e es.EventData) (id pgtype.UUID, data *string, blob []byte) {
+	id = pgtype.UUID{Bytes: e.ID, Valid: true}
+	if e.Binary {
+		return id, nil, notNil(e.Data)
+	}
+	return id, new(string(e.Data)), nil
 }
 
 // notNil keeps an empty payload from becoming NULL.

@@ -1,6 +1,7 @@
 package postgres_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/peatlog/peat/es/estest"
@@ -13,9 +14,32 @@ func TestConformance(t *testing.T) {
 	estest.Run(t, func(t *testing.T) estest.Backend { return backends.NewPostgres(t).Backend() })
 }
 
+// Without shared transactions, and with the function for batches where otherwise there
+// is one for single events.
 func TestConformanceUngrouped(t *testing.T) {
 	t.Parallel()
 	estest.Run(t, func(t *testing.T) estest.Backend {
-		return backends.NewPostgresWith(t, postgres.Options{Ungrouped: true}).Backend()
+		log := backends.NewPostgresWith(t, postgres.Options{Ungrouped: true})
+		leaveToBatches(t, log)
+		return log.Backend()
 	})
+}
+
+// leaveToBatches makes append_event of a log leave all it gets to append_events.
+func leaveToBatches(t *testing.T, log *backends.Postgres) {
+	t.Helper()
+	var function string
+	err := log.Pool.QueryRow(t.Context(), "SELECT pg_get_functiondef($1::regproc)", log.Table("append_event")).Scan(&function)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, first := range []string{"WHERE s.stream_id = p_stream_id", "IF NOT FOUND AND p_expected IN (0, -1)"} {
+		if strings.Count(function, first) != 1 {
+			t.Fatalf("append_event has no %q", first)
+		}
+	}
+	function = strings.NewReplacer("WHERE s.stream_id = p_stream_id", "WHERE false", "IF NOT FOUND AND p_expected IN (0, -1)", "IF false").Replace(function)
+	if _, err := log.Pool.Exec(t.Context(), function); err != nil {
+		t.Fatal(err)
+	}
 }

@@ -80,9 +80,11 @@ func withCutter(t *testing.T) (*cutter, *postgres.Store, *backends.Postgres) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// The statement is prepared before the cut, so that the cut hits its execution.
-	if _, err := store.Append(t.Context(), streamB, es.NoStream, noted()); err != nil {
-		t.Fatal(err)
+	// The statements are prepared before the cut, so that the cut hits their execution.
+	for i, events := range [][]es.EventData{{noted()}, {noted(), noted()}} {
+		if _, err := store.Append(t.Context(), streamB, es.Exact(int64(i)), events...); err != nil {
+			t.Fatal(err)
+		}
 	}
 	return cut, store, log
 }

@@ -14,7 +14,7 @@ var sqlFiles embed.FS
 type queries struct {
 	schema string // quoted
 
-	append, streamVersion, lockStream                        string
+	append, appendEvent, streamVersion, lockStream           string
 	frontierPosition, frontierSnapshot, frontierNext, epochs string
 	genericPlans, newIncarnation, sequenceBehind             string
 	pins, newestXID, lockLog, openEpoch                      string
@@ -68,7 +68,8 @@ func newQueries(schema string) queries {
 			backward: strings.NewReplacer("{bound}", "<=", "{order}", "DESC").Replace(text),
 		}
 	}
-	q.append, q.streamVersion, q.lockStream = one("append"), one("stream_version"), one("lock_stream")
+	q.append, q.appendEvent = one("append"), one("append_event")
+	q.streamVersion, q.lockStream = one("stream_version"), one("lock_stream")
 	q.frontierPosition, q.frontierSnapshot, q.frontierNext = one("frontier_position"), one("frontier_snapshot"), one("frontier_next")
 	q.genericPlans = one("generic_plans")
 	q.newIncarnation, q.sequenceBehind = one("new_incarnation"), one("sequence_behind")
