@@ -79,27 +79,26 @@ func encodeEvent(r request) []any {
 // those with an element per append, then those with one per event. They are of types
 // that pgx can send in every query mode, and without reflection.
 func encodeBatch(batch []request) []any {
-	n := 0
+	n := 0 // events
 	for _, r := range batch {
 		n += len(r.Events)
 	}
 	streams, expected := make([]string, len(batch)), make([]int64, len(batch))
 	firsts, counts, search := make([]int32, len(batch)), make([]int32, len(batch)), make([]bool, len(batch))
 
-	items, types := make([]int32, 0, n), make([]string, 0, n)
+	types := make([]string, 0, n)
 	ids, blobs := make(pgtype.FlatArray[pgtype.UUID], 0, n), make(pgtype.FlatArray[[]byte], 0, n)
 	data, metadata := make(pgtype.FlatArray[*string], 0, n), make(pgtype.FlatArray[*string], 0, n)
 	for i, r := range batch {
 		streams[i], expected[i], search[i] = r.stream, int64(r.Expected), r.searched()
-		firsts[i], counts[i] = int32(len(items)+1), int32(len(r.Events))
+		firsts[i], counts[i] = int32(len(types)+1), int32(len(r.Events))
 		for j, e := range r.Events {
 			id, json, blob := payload(e)
-			items, types = append(items, int32(i+1)), append(types, e.Type)
-			ids, blobs = append(ids, id), append(blobs, blob)
+			ids, types, blobs = append(ids, id), append(types, e.Type), append(blobs, blob)
 			data, metadata = append(data, json), append(metadata, text(r.Metadata[j]))
 		}
 	}
-	return []any{streams, expected, firsts, counts, search, items, ids, types, data, blobs, metadata}
+	return []any{streams, expected, firsts, counts, search, ids, types, data, blobs, metadata}
 }
 
 // payload returns the id of an event and its data, as text or as a blob.

@@ -93,7 +93,7 @@ func BenchmarkEncodeAppend(b *testing.B) {
 				args = encodeBatch([]request{r})
 			}
 			b.ReportMetric(float64(b.N*n)/b.Elapsed().Seconds(), "events/s")
-			if ids := args[6].(pgtype.FlatArray[pgtype.UUID]); len(ids) != n || args[0].([]string)[0] != "account-42" {
+			if ids := args[5].(pgtype.FlatArray[pgtype.UUID]); len(ids) != n || args[0].([]string)[0] != "account-42" {
 				b.Errorf("%d ids for %v", len(ids), args[0])
 			}
 		})
