@@ -3,6 +3,7 @@ package groupcommit
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"runtime/debug"
 	"slices"
 )
@@ -100,6 +101,8 @@ func (b *batch[T, R]) flush(ctx context.Context) (_ []R, err error) {
 // take moves what is ready into the batch.
 func (b *batch[T, R]) take(ctx context.Context) (context.Context, []T) {
 	ctx, b.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	// Whom the batch before has answered may be about to come back: they run first.
+	runtime.Gosched()
 	q := b.queue
 	q.mu.Lock()
 	defer q.mu.Unlock()
