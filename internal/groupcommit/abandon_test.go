@@ -47,7 +47,7 @@ func TestCallersMayAbandonABatch(t *testing.T) {
 			synctest.Wait()
 		}
 		const forever = time.Hour
-		call(1, 500*time.Millisecond, groupcommit.ErrInFlight, 500*time.Millisecond) // so the first flush ends here
+		call(1, 500*time.Millisecond, context.DeadlineExceeded, 500*time.Millisecond) // alone, so by the flush, which ends here
 		call(3, 1500*time.Millisecond, groupcommit.ErrInFlight, 1500*time.Millisecond)
 		call(4, forever, nil, 3500*time.Millisecond)
 		time.Sleep(time.Second) // the batch of 3 and 4 is under way

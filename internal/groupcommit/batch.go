@@ -48,6 +48,7 @@ type call[T, R any] struct {
 type batch[T, R any] struct {
 	queue  *Queue[T, R]
 	leader *call[T, R]
+	own    bool // it is the leader's alone, on its goroutine
 	calls  []*call[T, R]
 	left   int                // of the calls, those whose callers are there; guarded by Queue.mu
 	cancel context.CancelFunc // ends the context of the flush; nil before the batch was taken
@@ -62,8 +63,10 @@ func (b *batch[T, R]) lose() {
 
 // lead flushes one batch for a call that was appointed.
 func (q *Queue[T, R]) lead(ctx context.Context, leader *call[T, R]) {
+	// Whom the batch before has answered may be about to come back: they run first.
+	runtime.Gosched()
 	q.mu.Lock()
-	begins := leader.state == waiting
+	begins, own := leader.state == waiting, q.opts.Abandon && q.waiting == 1
 	if leader.leading = begins; !begins {
 		q.resign(leader) // another flusher was faster
 	}
@@ -71,11 +74,11 @@ func (q *Queue[T, R]) lead(ctx context.Context, leader *call[T, R]) {
 	if !begins {
 		return
 	}
-	b := &batch[T, R]{queue: q, leader: leader}
-	if q.opts.Abandon {
+	b := &batch[T, R]{queue: q, leader: leader, own: own}
+	if q.opts.Abandon && !own {
 		go b.run(ctx)
 	} else {
-		b.run(ctx)
+		b.run(ctx) // a goroutine that is warm: a new one has a stack that grows all over again
 	}
 }
 
@@ -100,15 +103,16 @@ func (b *batch[T, R]) flush(ctx context.Context) (_ []R, err error) {
 
 // take moves what is ready into the batch.
 func (b *batch[T, R]) take(ctx context.Context) (context.Context, []T) {
-	ctx, b.cancel = context.WithCancel(context.WithoutCancel(ctx))
-	// Whom the batch before has answered may be about to come back: they run first.
-	runtime.Gosched()
+	if !b.own {
+		ctx = context.WithoutCancel(ctx)
+	}
+	ctx, b.cancel = context.WithCancel(ctx)
 	q := b.queue
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	n := q.fitting()
-	b.calls, b.left = slices.Clone(q.ready[:n]), n
-	q.ready = slices.Delete(q.ready, 0, n)
+	b.calls = q.next(b)
+	n := len(b.calls)
+	b.left = n
 	requests := make([]T, n)
 	for i, c := range b.calls {
 		c.state, c.batch = taken, b
@@ -117,6 +121,21 @@ func (b *batch[T, R]) take(ctx context.Context) (context.Context, []T) {
 	q.waiting -= n
 	q.admit()
 	return ctx, requests
+}
+
+// next removes from those that are ready whom the batch is of. The caller holds mu.
+func (q *Queue[T, R]) next(b *batch[T, R]) []*call[T, R] {
+	if b.own {
+		if b.leader.state != waiting {
+			return nil // another flusher has taken it
+		}
+		q.ready = remove(q.ready, b.leader)
+		return []*call[T, R]{b.leader}
+	}
+	n := q.fitting()
+	calls := slices.Clone(q.ready[:n])
+	q.ready = slices.Delete(q.ready, 0, n)
+	return calls
 }
 
 // fitting returns how many of those that are ready go into one batch: at least one

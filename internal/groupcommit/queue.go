@@ -77,6 +77,9 @@ type Options[T, R any] struct {
 	// Abandon lets a caller whose context ends while its request is being written
 	// return at once, with [ErrInFlight]. The context of a batch ends when all of
 	// its callers have gone. Otherwise a caller waits for the outcome.
+	//
+	// A request that is the only one is written on its caller's goroutine: then it is
+	// for the flush to return, with an error of its own, when the context ends.
 	Abandon bool
 }
 
