@@ -2,17 +2,21 @@ package subscribe
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"github.com/peatlog/peat/es"
 )
 
 const (
-	// aheadEvents is how many events are read ahead at least, so that small batches
-	// do not cost a round trip each. All that is read ahead takes no more bytes than
-	// one batch may.
+	// aheadEvents is how many events are read at a time at least, so that small
+	// batches do not cost a round trip each.
 	aheadEvents = 8000
-	// aheadLimit bounds how long it is read for.
+	// aheadReads is how many reads may be ahead of the caller: with one, the server
+	// would wait whenever the caller is slower for a while, as it must be at times.
+	// Each takes no more bytes than one batch may.
+	aheadReads = 2
+	// aheadLimit bounds how long one of them may take.
 	aheadLimit = 30 * time.Second
 )
 
@@ -25,12 +29,25 @@ type ahead struct {
 
 	here es.Checkpoint // behind what was returned last
 	rest es.Batch      // what follows there and is read already
-	next *reading      // what follows behind that, nil if nothing is being read
+	next *readings     // what follows behind that, nil if nothing is being read
+}
+
+// readings is what is read behind a batch, one after another.
+type readings struct {
+	feed   es.Feed
+	opts   es.FeedOptions
+	ctx    context.Context
+	cancel context.CancelFunc
+	ended  sync.WaitGroup
+
+	mu     sync.Mutex
+	ahead  []*reading // those that the caller has not come for, in their order
+	paused bool       // nothing is being read
 }
 
 // reading is a batch that is being read.
 type reading struct {
-	cancel context.CancelFunc
+	behind es.Checkpoint
 	done   chan struct{} // closed when the fields below are set
 	batch  es.Batch
 	err    error
@@ -56,54 +73,97 @@ func (a *ahead) read(ctx context.Context, behind es.Checkpoint) (es.Batch, error
 	return batch, nil
 }
 
-// take waits for what is read ahead and begins to read on behind it. An error is
-// dropped, as the caller reads for himself then; so is a batch without events,
-// which says that there were none at that time.
+// take waits for what is read ahead. An error is dropped, as the caller reads for
+// himself then; so is a batch without events, which says that there were none at that
+// time.
 func (a *ahead) take(ctx context.Context) bool {
-	r := a.next
-	a.next = nil
-	if r == nil {
+	if a.next == nil {
 		return false
 	}
+	r := a.next.first()
 	select {
 	case <-r.done:
 	case <-ctx.Done():
+	}
+	if ctx.Err() != nil || r.err != nil || len(r.batch.Events) == 0 {
+		a.next = nil // it comes to its end by itself
 		return false
 	}
-	if r.err != nil || len(r.batch.Events) == 0 {
-		return false
+	if a.rest = r.batch; !a.rest.More {
+		a.next = nil
 	}
-	a.rest = r.batch
-	a.begin(ctx)
 	return true
 }
 
-// begin reads what is behind rest, in a goroutine that ends with it. It has the
-// values of ctx, but is not cancelled with it: callers who give each poll a context
-// of its own would lose a connection every time.
+// begin reads what is behind rest, in a goroutine that ends when enough is ahead. It
+// has the values of ctx, but is not cancelled with it: callers who give each poll a
+// context of its own would lose a connection every time.
 func (a *ahead) begin(ctx context.Context) {
 	if !a.rest.More {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), aheadLimit)
-	r := &reading{cancel: cancel, done: make(chan struct{})}
-	a.next = r
-	feed, opts, behind := a.feed, a.opts, a.rest.Next
-	opts.MaxEvents = max(opts.MaxEvents, aheadEvents)
-	go func() {
-		defer close(r.done)
-		defer cancel()
-		r.batch, r.err = feed.Feed(ctx, behind, opts)
-	}()
+	n := &readings{feed: a.feed, opts: a.opts}
+	n.opts.MaxEvents = max(n.opts.MaxEvents, aheadEvents)
+	n.ctx, n.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	n.begin(a.rest.Next)
+	a.next = n
 }
 
 // end breaks off what is being read, and waits for it.
 func (a *ahead) end() {
 	if a.next != nil {
 		a.next.cancel()
-		<-a.next.done
+		a.next.ended.Wait()
 		a.next = nil
 	}
+}
+
+// begin reads what is behind a checkpoint, and on from there. The caller holds mu, or
+// is the only one to know n.
+func (n *readings) begin(behind es.Checkpoint) {
+	r := n.add(behind)
+	n.paused = false
+	n.ended.Go(func() {
+		for ; r != nil; r = n.done(r) {
+			ctx, cancel := context.WithTimeout(n.ctx, aheadLimit)
+			r.batch, r.err = n.feed.Feed(ctx, r.behind, n.opts)
+			cancel()
+		}
+	})
+}
+
+func (n *readings) add(behind es.Checkpoint) *reading {
+	r := &reading{behind: behind, done: make(chan struct{})}
+	n.ahead = append(n.ahead, r)
+	return r
+}
+
+// done ends a reading and returns what is to be read next, nil if nothing is.
+func (n *readings) done(r *reading) *reading {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	defer close(r.done)
+	if len(n.ahead) < aheadReads && r.goesOn() {
+		return n.add(r.batch.Next)
+	}
+	n.paused = true
+	return nil
+}
+
+// goesOn reports whether there is more to read behind a reading that is done.
+func (r *reading) goesOn() bool { return r.err == nil && len(r.batch.Events) > 0 && r.batch.More }
+
+// first removes and returns the first of what is ahead, done or not, and lets the reading
+// go on if it had paused for that one. There is one as long as those before went on.
+func (n *readings) first() *reading {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	r, last := n.ahead[0], n.ahead[len(n.ahead)-1]
+	n.ahead = n.ahead[1:]
+	if n.paused && last.goesOn() {
+		n.begin(last.batch.Next)
+	}
+	return r
 }
 
 // cut divides a batch behind its first n events.

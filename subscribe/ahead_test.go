@@ -124,11 +124,11 @@ func TestAheadReadsWhileTheCallerWorks(t *testing.T) {
 			t.Fatalf("reads began behind %v, want 0 and 10", begun)
 		}
 		select {
-		case <-a.next.done:
+		case <-a.next.ahead[0].done:
 			t.Error("the reading ended with the context of the poll")
 		default:
 		}
-		<-a.next.done // or the test hangs
+		a.next.ended.Wait() // or the test hangs
 	})
 }
 
