@@ -36,8 +36,9 @@ lint: ## golangci-lint, with the explicit list of .golangci.yml
 fmt: ## format the code
 	$(GOLANGCI_LINT) fmt ./...
 
-tidy: ## fail if go.mod or go.sum is not tidy
+tidy: ## fail if a go.mod or go.sum is not tidy
 	$(GO) mod tidy -diff
+	cd bench/peers && $(GO) mod tidy -diff
 
 vet: ## go vet
 	$(GO) vet ./...

@@ -392,3 +392,26 @@ func TestCopyOfAStateSharesNothing(t *testing.T) {
 type ownCopy struct{ N int }
 
 func (o ownCopy) Clone() ownCopy { return ownCopy{o.N + 1} }
+
+// A lone call whose context ends during its decision is certain of having written
+// nothing.
+func TestLoneCallThatEndsInItsDecisionWritesNothing(t *testing.T) {
+	t.Parallel()
+	backends.Each(t, func(t *testing.T, b estest.Backend) {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		repo := newRepository(b.Store)
+		decide := adding(1)
+		_, err := repo.Execute(ctx, "1", func(s *sum) ([]event, error) {
+			cancel()
+			return decide(s)
+		})
+		if !errors.Is(err, context.Canceled) || errors.Is(err, es.ErrOutcomeUnknown) {
+			t.Errorf("got error %v, want context.Canceled and a known outcome", err)
+		}
+		root, err := repo.Execute(t.Context(), "1", adding(1))
+		if err != nil || root.Version() != 1 {
+			t.Errorf("version %d, %v; want 1", root.Version(), err)
+		}
+	})
+}

@@ -24,9 +24,10 @@ import (
 // another, in the order of the calls, on the state in memory, and their events
 // land in one append. Each call has the outcome that it would have alone, but for
 // the Position of LastAppend, which is that of the last event of the append, so at
-// or behind that of the call's own. Its decision runs on another goroutine. A call
-// whose context ends before its decision is withdrawn; after that it returns at
-// once with es.ErrOutcomeUnknown.
+// or behind that of the call's own. Its decision runs on another goroutine, or on the
+// caller's if no other call waits. A call whose context ends before its decision is
+// withdrawn. After that it returns with es.ErrOutcomeUnknown: at once, or, on its own
+// goroutine, when the decision has ended, unless it is certain that nothing was written.
 //
 // In a context with a command id (es.WithCommandID), a command that has landed
 // before is recognised, decide is not called, and the root's LastAppend says

@@ -74,11 +74,16 @@ func (a appends) run(ctx context.Context, b *bed) ([]result, error) {
 	if err != nil {
 		return nil, err
 	}
+	return b.appended(ctx, r, versions, ours, reference, took, goal{ratio: &a.ratio})
+}
+
+// appended returns the result of rounds after which stream n is at versions[n].
+func (b *bed) appended(ctx context.Context, r result, versions []int64, ours, reference []float64, took []time.Duration, g goal) ([]result, error) {
 	if err := b.compareAppended(ctx, versions, &r); err != nil {
 		return nil, err
 	}
 	r.Ours, r.Reference = median(ours), median(reference)
-	return []result{r.timed(took).judge(goal{ratio: &a.ratio})}, nil
+	return []result{r.timed(took).judge(g)}, nil
 }
 
 func payment(stream int, seq int64) paid {

@@ -77,12 +77,8 @@ func appendMany(ctx context.Context, b *bed) ([]result, error) {
 		reference = append(reference, each*speed)
 		return err
 	})
-	if err == nil {
-		err = b.compareAppended(ctx, versions, &r)
-	}
 	if err != nil {
 		return nil, err
 	}
-	r.Ours, r.Reference = median(ours), median(reference)
-	return []result{r.timed(took).judge(goal{ratio: new(0.8), least: new(100_000.0)})}, nil
+	return b.appended(ctx, r, versions, ours, reference, took, goal{ratio: new(0.8), least: new(100_000.0)})
 }

@@ -97,15 +97,11 @@ func (x executes) run(ctx context.Context, b *bed) ([]result, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := b.compareAppended(ctx, landed.versions(), &r); err != nil {
-		return nil, err
-	}
-	r.Ours, r.Reference = median(ours), median(reference)
 	g := goal{}
 	if x.least > 0 {
 		g.least = &x.least
 	}
-	return []result{r.timed(took).judge(g)}, nil
+	return b.appended(ctx, r, landed.versions(), ours, reference, took, g)
 }
 
 // counts is how many commands have landed in each stream.
@@ -209,14 +205,10 @@ func transfers(ctx context.Context, b *bed) ([]result, error) {
 		reference = append(reference, speed)
 		return err
 	})
-	if err == nil {
-		err = b.compareAppended(ctx, versions, &r)
-	}
 	if err != nil {
 		return nil, err
 	}
-	r.Ours, r.Reference = median(ours), median(reference)
-	return []result{r.timed(took).judge(goal{})}, nil
+	return b.appended(ctx, r, versions, ours, reference, took, goal{})
 }
 
 // eachOf calls write with the next event of each of a goroutine's streams.

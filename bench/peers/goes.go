@@ -86,6 +86,12 @@ func (g *goes) replay(ctx context.Context, handle func(paid)) error {
 	if err != nil {
 		return err
 	}
+	return drained(events, errs, handle)
+}
+
+// drained hands over all events until both channels are closed, and returns the errors.
+func drained(events <-chan event.Event, errs <-chan error, handle func(paid)) error {
+	var failed error
 	for events != nil || errs != nil {
 		select {
 		case e, ok := <-events:
@@ -99,10 +105,10 @@ func (g *goes) replay(ctx context.Context, handle func(paid)) error {
 				errs = nil
 				continue
 			}
-			return err
+			failed = errors.Join(failed, err)
 		}
 	}
-	return nil
+	return failed
 }
 
 // follow subscribes to the bus of this process: on PostgreSQL there is no other way.
@@ -114,26 +120,7 @@ func (g *goes) follow(ctx context.Context, handle func(paid)) (func() error, err
 		return nil, err
 	}
 	ended := make(chan error, 1)
-	go func() {
-		var failed error
-		for events != nil || errs != nil {
-			select {
-			case e, ok := <-events:
-				if !ok {
-					events = nil
-					continue
-				}
-				handle(e.Data().(paid))
-			case err, ok := <-errs:
-				if !ok {
-					errs = nil
-					continue
-				}
-				failed = errors.Join(failed, err)
-			}
-		}
-		ended <- failed
-	}()
+	go func() { ended <- drained(events, errs, handle) }()
 	return func() error {
 		cancel()
 		return <-ended

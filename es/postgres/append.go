@@ -35,11 +35,12 @@ func (o outcome) result(p es.Prepared) (es.AppendResult, error) {
 // none of them empty, and returns one outcome for each. An error means that the
 // batch as a whole failed.
 func (s *session) appendBatch(ctx context.Context, db querier, batch []request) ([]outcome, error) {
-	sql, args := s.sql.append, []any(nil)
+	var sql string
+	var args []any
 	if len(batch) == 1 && batch[0].single() {
 		sql, args = s.sql.appendEvent, encodeEvent(batch[0])
 	} else {
-		args = encodeBatch(batch)
+		sql, args = s.sql.append, encodeBatch(batch)
 	}
 	rows, err := db.Query(ctx, sql, args...)
 	if err != nil {
