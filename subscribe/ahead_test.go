@@ -149,3 +149,26 @@ func TestAheadForgetsThatThereWasNothing(t *testing.T) {
 		}
 	})
 }
+
+// No more is ahead than may be, and as much again when some of it was taken.
+func TestAheadKeepsSoMuchReady(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var begun []int64
+		log := &numbers{last: 10 * aheadEvents}
+		log.began = func(_ context.Context, behind int64) { log.set(func(*numbers) { begun = append(begun, behind) }) }
+		a := ahead{feed: log, opts: es.FeedOptions{MaxEvents: aheadEvents}}
+		at := es.Checkpoint("")
+		for taken := range 4 {
+			b, err := a.read(t.Context(), at)
+			if err != nil || len(b.Events) != aheadEvents {
+				t.Fatalf("%d events, %v", len(b.Events), err)
+			}
+			at = b.Next
+			synctest.Wait()
+			if want := 1 + taken + aheadReads; len(begun) != want || begun[want-1] != int64(want-1)*aheadEvents {
+				t.Errorf("after %d batches reads had begun behind %v, want %d of them", taken+1, begun, want)
+			}
+		}
+	})
+}
