@@ -231,3 +231,28 @@ func TestNothingIsLostUnderCancellations(t *testing.T) {
 	}
 	all.Wait()
 }
+
+// What was alone when its caller began to lead may be taken by another flusher before
+// that one has got hold of what it needs: then nothing is left for it to take.
+func TestLoneRequestMayBeTakenByAnotherFlusher(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := &recorder{}
+		first := true
+		q := groupcommit.New(func(ctx context.Context, take groupcommit.Take[int]) ([]int, error) {
+			defer func() {
+				if p := recover(); p != nil {
+					t.Errorf("take panicked: %v", p)
+				}
+			}()
+			if first {
+				first = false
+				time.Sleep(time.Second) // for a connection
+			}
+			return r.flush(ctx, take)
+		}, options{Flushers: 2, Abandon: true})
+		do(t, q, 1, 2)()
+		wantBatches(t, r, []int{1, 2})
+		do(t, q, 3)() // else the bubble finds that nothing goes on
+	})
+}
