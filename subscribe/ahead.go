@@ -124,7 +124,7 @@ func (n *readings) begin(behind es.Checkpoint) {
 	r := n.add(behind)
 	n.paused = false
 	n.ended.Go(func() {
-		for ; r != nil; r = n.done(r) {
+		for ; r != nil; r = n.finish(r) {
 			ctx, cancel := context.WithTimeout(n.ctx, aheadLimit)
 			r.batch, r.err = n.feed.Feed(ctx, r.behind, n.opts)
 			cancel()
@@ -138,8 +138,8 @@ func (n *readings) add(behind es.Checkpoint) *reading {
 	return r
 }
 
-// done ends a reading and returns what is to be read next, nil if nothing is.
-func (n *readings) done(r *reading) *reading {
+// finish ends a reading and returns what is to be read next, nil if nothing is.
+func (n *readings) finish(r *reading) *reading {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	defer close(r.done)

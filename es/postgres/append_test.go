@@ -113,7 +113,7 @@ func TestAppendNeverScansTheLog(t *testing.T) {
 		err := appendAll(tx, "late")
 		scanned, fetched := read()
 		fetched -= before
-		if scanned != 0 || fetched == 0 || fetched > 3*10*appends {
+		if scanned != 0 || fetched == 0 || fetched > 3*7*appends {
 			t.Errorf("%d appends read %d rows by scan and %d by index", 3*appends, scanned, fetched)
 		}
 		return err

@@ -125,12 +125,12 @@ BEGIN
 END
 $$;
 
--- append_event appends one event, which is what most commands do. What it answers, and why
--- the order of its statements is what the feed builds on, append_events says (0001, 0003): the first one locks the
--- stream and judges the version of its newest row, and only the last one draws a
--- position. It writes what can be written at first sight; what is or may be a conflict
--- or a repeated append is left to append_events. So is an append without an expected
--- version whose id is to be looked for, which must not come here.
+-- append_event appends one event, which is what most commands do. What it answers, and
+-- why the order of its statements is what the feed builds on, append_events says (0001,
+-- 0003): the first one locks the stream and judges the version of its newest row, and
+-- only the last one draws a position. It writes what can be written at first sight; what
+-- is or may be a conflict or a repeated append is left to append_events. An append
+-- without an expected version whose id is to be looked for must not come here.
 CREATE FUNCTION {schema}.append_event(
     p_stream_id text, p_expected bigint, p_id uuid, p_type text, p_data text, p_blob bytea, p_metadata text,
     OUT outcome text, OUT version bigint, OUT "position" bigint)
