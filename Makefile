@@ -50,8 +50,8 @@ vuln: ## known vulnerabilities, where the database can be reached
 	else exit $$status; fi
 
 prop-deep: ## 10,000 scripts on PostgreSQL and on the simulated log, 50,000 on the latter alone
-	$(GO) test -timeout 2h -run 'TestDifferential$$' -rapid.checks 5000 ./proptest
-	$(GO) test -timeout 1h -run 'TestMachine$$' -rapid.checks 50000 ./proptest
+	$(GO) test -timeout 2h -run 'TestDifferential$$' ./proptest -rapid.checks=5000
+	$(GO) test -timeout 1h -run 'TestMachine$$' ./proptest -rapid.checks=50000
 
 fuzz: ## run each fuzz target for FUZZTIME
 	@set -e; for pkg in $$($(GO) list ./...); do \
