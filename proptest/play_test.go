@@ -71,6 +71,7 @@ type deadlock struct{ who, began, ended int }
 // mutant is what is wrong about a play; the zero value is right.
 type mutant struct {
 	wrong wrongs
+	slack slack // is right, too
 	feed  feedFunc
 	// settled makes all readers read what is Settled, which is what the feed promises.
 	settled bool

@@ -45,19 +45,38 @@ func (f feeder) Ask(_ context.Context, c window.Cursor, known *window.Life) (win
 // frontier takes a frontier: three statements, in this order.
 func (f feeder) frontier() window.Frontier {
 	to := window.Frontier{Epoch: epochs.Current()}
-	if !f.wrong.sequenceLast {
+	position := func() {
 		f.pause("position")
-		to.LastPosition = f.lastPosition()
+		to.LastPosition = max(f.lastPosition()-f.slack.position, 0)
 	}
-	f.pause("snapshot")
-	to.Snapshot = f.snapshot()
-	f.pause("next")
-	to.Next = f.nextXID()
-	if f.wrong.sequenceLast {
-		f.pause("position")
-		to.LastPosition = f.lastPosition()
+	snapshot := func() {
+		f.pause("snapshot")
+		if to.Snapshot = f.snapshot(); f.wrong.runningForgotten && len(to.Snapshot.Running) > 1 {
+			to.Snapshot.Running = to.Snapshot.Running[:1]
+		}
+	}
+	next := func() {
+		f.pause("next")
+		to.Next = f.nextXID() + window.XID(f.slack.next)
+	}
+	statements := []func(){position, snapshot, next}
+	switch {
+	case f.wrong.nextFirst:
+		statements = []func(){snapshot, next, position}
+	case f.slack.snapshotFirst:
+		statements = []func(){snapshot, position, next}
+	}
+	for _, run := range statements {
+		run()
 	}
 	return to
+}
+
+// slack is how a frontier may be off without any harm: its position too low, its next id
+// too high, or its snapshot older than its position.
+type slack struct {
+	position, next int64
+	snapshotFirst  bool
 }
 
 // page reads the next rows of a window.

@@ -34,6 +34,8 @@ type server struct {
 
 	// wrong makes the server wrong in some way, for tests that must notice.
 	wrong wrongs
+	// slack makes frontiers err on the safe side, for a test that nobody notices.
+	slack slack
 	// released is called whenever locks were given back.
 	released func()
 	crashed  func()
@@ -44,8 +46,10 @@ type wrongs struct {
 	cache            int64 // positions that a session draws at once, 0 for one
 	drawBeforeLock   bool
 	isCalledIgnored  bool
+	positionAhead    bool // a frontier reads the row of the sequence while nextval logs it
 	xmaxForNext      bool
-	sequenceLast     bool // a frontier reads the sequence after the next id
+	nextFirst        bool // a frontier reads the next id before the position
+	runningForgotten bool // a frontier takes those that run between xmin and xmax for ended
 	crashUnnoticed   bool
 	heldNever        bool // no event is held until its predecessor's key
 	stragglersNever  bool // rows below the position of the last frontier are not looked at
@@ -97,12 +101,33 @@ func (s *server) snapshot() window.Snapshot {
 	return snap
 }
 
-// lastPosition is what the first statement of a frontier answers.
+// lastPosition is what the first statement of a frontier answers: the sequence as it is
+// between two draws, because it is read under the lock that nextval holds.
 func (s *server) lastPosition() int64 {
-	if q := s.sequences[positions]; !q.called && !s.wrong.isCalledIgnored {
+	q := s.sequences[positions]
+	switch {
+	case s.wrong.positionAhead:
+		return s.rowDuringDraw(positions)
+	case !q.called && !s.wrong.isCalledIgnored:
 		return q.last - 1
 	}
-	return s.sequences[positions].last
+	return q.last
+}
+
+// rowDuringDraw is the last_value that a SELECT can see in the row of a sequence, if one of
+// the transactions that have an id is in the middle of the next draw. When that has to be
+// logged, nextval puts what is to be logged into the row, and the value drawn only after
+// that (nextval_internal in PostgreSQL's sequence.c).
+func (s *server) rowDuringDraw(number int) int64 {
+	q := s.sequences[number]
+	last := q.last
+	if !q.called {
+		last--
+	}
+	if len(s.running) > 0 && (!q.called || q.logged < 1) {
+		return last + 1 + seqLogVals
+	}
+	return last
 }
 
 // nextXID is what the third one does.

@@ -40,7 +40,7 @@ type feedFunc func(w *simWorld, behind es.Checkpoint, opts es.FeedOptions, pause
 
 func newSimWorld(m mutant) *simWorld {
 	w := &simWorld{mutant: m, db: newTables(func() time.Time { return time.Unix(0, 0) })}
-	w.db.wrong = m.wrong
+	w.db.wrong, w.db.slack = m.wrong, m.slack
 	return w
 }
 

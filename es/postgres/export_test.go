@@ -11,3 +11,6 @@ func OnConnection(session es.Session, f func(*pgx.Conn)) { f(session.(*presence)
 
 // Queued returns how many appends wait to be taken into a batch.
 func Queued(s *Store) int { return s.queue.Waiting() }
+
+// FrontierPosition is the first statement of a frontier.
+func FrontierPosition(schema string) string { return newQueries(schema).frontierPosition }
