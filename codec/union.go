@@ -1,7 +1,6 @@
 package codec
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -20,33 +19,91 @@ var (
 // Variant is one case of a union, made by [Case] or [Legacy].
 type Variant[E any] struct {
 	name   string
-	typ    reflect.Type // the type that is encoded, nil for a legacy case
+	typ    reflect.Type // of the stored form
+	legacy bool         // it is only decoded
+	encode func(f Format, e E) ([]byte, error)
 	decode func(f Format, data []byte) (E, error)
 	fault  error
 }
 
 // Case is the case of an event type T that is written and read. The function
 // only converts T to the union's interface. T is a value type; its name is what
-// EventType returns for its zero value.
+// EventType returns, which must be the same for every value.
 func Case[T, E interface{ EventType() string }](wrap func(T) E) Variant[E] {
-	var zero T
-	v := Variant[E]{typ: reflect.TypeFor[T](), decode: decoder(wrap)}
+	v := Variant[E]{
+		typ: reflect.TypeFor[T](), decode: decoder(wrap),
+		encode: func(f Format, e E) ([]byte, error) {
+			value := any(e).(T)
+			return f.Marshal(&value) // with the methods on the pointer
+		},
+	}
 	switch v.typ.Kind() {
 	case reflect.Pointer:
 		v.fault = fmt.Errorf("%v is a pointer; events are values, use %v", v.typ, v.typ.Elem())
 	case reflect.Interface:
 		v.fault = fmt.Errorf("%v is an interface; a case is one concrete type", v.typ)
 	default:
-		v.name = zero.EventType()
+		v.name, v.fault = nameOf(wrap)
 	}
 	return v
+}
+
+// nameOf returns the name of an event type. It is asked of the zero value and of one
+// whose fields are filled, which also go through wrap.
+func nameOf[T, E interface{ EventType() string }](wrap func(T) E) (name string, err error) {
+	t := reflect.TypeFor[T]()
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%v: EventType or the function of its codec.Case panics for the zero value (%v): EventType must be a constant of the type", t, p)
+		}
+	}()
+	var zero, filled T
+	fill(reflect.ValueOf(&filled).Elem(), 0)
+	name = zero.EventType()
+	if other := filled.EventType(); other != name {
+		return "", fmt.Errorf("%v: EventType depends on the value, it is %q and %q: it must be a constant of the type", t, name, other)
+	}
+	for _, value := range []T{zero, filled} {
+		if got := reflect.TypeOf(wrap(value)); got != t {
+			return "", fmt.Errorf("%v: the function of its codec.Case returns %v: it must return its argument", t, got)
+		}
+	}
+	return name, nil
+}
+
+// fill gives the exported fields of a value something that is not zero.
+func fill(v reflect.Value, depth int) {
+	switch v.Kind() {
+	case reflect.String:
+		v.SetString("filled")
+	case reflect.Bool:
+		v.SetBool(true)
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
+		v.SetInt(1)
+	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
+		v.SetUint(1)
+	case reflect.Float32, reflect.Float64:
+		v.SetFloat(1)
+	case reflect.Pointer:
+		if depth < 3 {
+			v.Set(reflect.New(v.Type().Elem()))
+			fill(v.Elem(), depth+1)
+		}
+	case reflect.Struct:
+		for _, f := range v.Fields() {
+			if f.CanSet() {
+				fill(f, depth)
+			}
+		}
+	default: // a name that depends on these is noticed when such an event is encoded
+	}
 }
 
 // Legacy is the case of a form that is read but no longer written: events
 // stored under name are decoded as T and handed to upcast, which makes today's
 // event of them. It must be pure; it may return events of different types.
 func Legacy[T any, E interface{ EventType() string }](name string, upcast func(T) E) Variant[E] {
-	return Variant[E]{name: name, decode: decoder(upcast)}
+	return Variant[E]{name: name, typ: reflect.TypeFor[T](), legacy: true, decode: decoder(upcast)}
 }
 
 func decoder[T, E any](wrap func(T) E) func(Format, []byte) (E, error) {
@@ -60,19 +117,34 @@ func decoder[T, E any](wrap func(T) E) func(Format, []byte) (E, error) {
 	}
 }
 
+// check returns what of the case's type a format can never bring back.
+func (v Variant[E]) check(f Format) error {
+	c, ok := f.(Checker)
+	switch {
+	case !ok:
+		return nil
+	case v.legacy:
+		return c.CheckDecoded(v.typ)
+	}
+	return c.Check(v.typ)
+}
+
 // Union is a closed set of event types with their names.
 type Union[E interface{ EventType() string }] struct {
 	byName map[string]Variant[E]
-	byType map[reflect.Type]string
+	byType map[reflect.Type]Variant[E]
 	format Format // for writing
 	binary Format // for reading payloads that are not JSON
 }
 
 // NewUnion returns the union of the given cases, with JSON as its format. It
-// panics on a faulty set (a name or type twice, an empty name, a pointer type),
-// naming every fault, because such a program must not start.
+// panics on a faulty set, naming every fault, because such a program must not start:
+// a name or type twice, an empty name or one that depends on the value, a pointer
+// type, a function of a [Case] that returns something else than its argument, and a
+// type with fields that do not come back when it is stored, such as unexported ones
+// (see [Checker]).
 func NewUnion[E interface{ EventType() string }](variants ...Variant[E]) *Union[E] {
-	u := &Union[E]{byName: map[string]Variant[E]{}, byType: map[reflect.Type]string{}, format: JSON}
+	u := &Union[E]{byName: map[string]Variant[E]{}, byType: map[reflect.Type]Variant[E]{}, format: JSON}
 	var faults []error
 	for _, v := range variants {
 		if err := u.add(v); err != nil {
@@ -90,25 +162,33 @@ func (u *Union[E]) add(v Variant[E]) error {
 		return v.fault
 	}
 	if v.name == "" {
-		return fmt.Errorf("%v has an empty event type", cmp.Or[any](v.typ, "a legacy case"))
+		return fmt.Errorf("%v has an empty event type", v.typ)
 	}
 	if _, twice := u.byName[v.name]; twice {
-		return fmt.Errorf("the event type %q is there twice", v.name)
+		return fmt.Errorf("two cases have the event type %q", v.name)
 	}
 	u.byName[v.name] = v
-	if v.typ == nil {
-		return nil
+	if v.legacy {
+		return v.check(JSON)
 	}
 	if other, twice := u.byType[v.typ]; twice {
-		return fmt.Errorf("%v is there twice, as %q and %q", v.typ, other, v.name)
+		return fmt.Errorf("%v has two cases, %q and %q", v.typ, other.name, v.name)
 	}
-	u.byType[v.typ] = v.name
-	return nil
+	u.byType[v.typ] = v
+	return v.check(JSON)
 }
 
 // WithFormat returns a union of the same cases that writes in format f. It
-// reads payloads in f and in JSON.
+// reads payloads in f and in JSON. It panics where f is a [Checker] that cannot bring
+// back one of the types, naming every fault.
 func (u *Union[E]) WithFormat(f Format) *Union[E] {
+	var faults []error
+	for _, name := range u.Names() {
+		faults = append(faults, u.byName[name].check(f))
+	}
+	if err := errors.Join(faults...); err != nil {
+		panic(fmt.Errorf("codec.Union.WithFormat: %w", err))
+	}
 	c := *u
 	c.format = f
 	if f.Binary() {
@@ -127,17 +207,28 @@ func (u *Union[E]) Has(eventType string) bool {
 }
 
 // Encode returns the name and payload of an event, and whether the payload is
-// binary rather than JSON. An event that is no case of the union gives
-// [ErrUnknownEvent].
+// binary rather than JSON. It fails with [ErrUnknownEvent] for an event that is no case
+// of the union, and with [ErrMalformed] for one that cannot be stored as it is, such as
+// one with text that is not UTF-8.
 func (u *Union[E]) Encode(e E) (eventType string, data []byte, binary bool, err error) {
-	eventType, ok := u.byType[reflect.TypeOf(e)]
+	v, ok := u.byType[reflect.TypeOf(e)]
 	if !ok {
 		return "", nil, false, u.notACase(e)
 	}
-	if data, err = guard(eventType, func() ([]byte, error) { return u.format.Marshal(e) }); err != nil {
+	data, err = guard(v.name, func() ([]byte, error) {
+		if name := e.EventType(); name != v.name {
+			return nil, fmt.Errorf("EventType of %v returns %q for this value: it must be a constant of the type", v.typ, name)
+		}
+		data, err := v.encode(u.format, e)
+		if err == nil && !u.format.Binary() && replaced(data) {
+			err = invalidText(reflect.ValueOf(e))
+		}
+		return data, err
+	})
+	if err != nil {
 		return "", nil, false, err
 	}
-	return eventType, data, u.format.Binary(), nil
+	return v.name, data, u.format.Binary(), nil
 }
 
 func (u *Union[E]) notACase(e E) error {
@@ -150,9 +241,9 @@ func (u *Union[E]) notACase(e E) error {
 	return fmt.Errorf("%w: %v is no case of the union; add a codec.Case for it", ErrUnknownEvent, t)
 }
 
-// Decode returns the event of a stored payload. A name without a case gives
-// [ErrUnknownEvent], a payload that does not fit its type [ErrMalformed], also
-// where the type's own unmarshalling or the upcast panics.
+// Decode returns the event of a stored payload. It fails with [ErrUnknownEvent] for a
+// name without a case, and with [ErrMalformed] for a payload that does not fit its type,
+// also where the type's own unmarshalling or the upcast panics.
 func (u *Union[E]) Decode(eventType string, data []byte, binary bool) (E, error) {
 	var none E
 	v, ok := u.byName[eventType]

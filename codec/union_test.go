@@ -210,14 +210,14 @@ func TestNewUnionRefusesFaultySets(t *testing.T) {
 		build func()
 		want  []string
 	}{
-		"a name twice":             {func() { codec.NewUnion(d, codec.Case(func(e namesake) event { return e })) }, []string{`"account.deposited" is there twice`}},
-		"a legacy name taken":      {func() { codec.NewUnion(d, codec.Legacy("account.deposited", fromV2)) }, []string{"is there twice"}},
-		"a case twice":             {func() { codec.NewUnion(d, d) }, []string{"is there twice"}},
+		"a name twice":             {func() { codec.NewUnion(d, codec.Case(func(e namesake) event { return e })) }, []string{`two cases have the event type "account.deposited"`}},
+		"a legacy name taken":      {func() { codec.NewUnion(d, codec.Legacy("account.deposited", fromV2)) }, []string{"two cases"}},
+		"a case twice":             {func() { codec.NewUnion(d, d) }, []string{"two cases"}},
 		"an empty name":            {func() { codec.NewUnion(codec.Case(func(e unnamed) event { return e })) }, []string{"empty event type"}},
 		"an empty legacy name":     {func() { codec.NewUnion(codec.Legacy("", fromV2)) }, []string{"empty event type"}},
 		"a pointer":                {func() { codec.NewUnion(codec.Case(func(e *deposited) event { return e })) }, []string{"*codec_test.deposited is a pointer"}},
 		"an interface":             {func() { codec.NewUnion(codec.Case(func(e event) event { return e })) }, []string{"is an interface"}},
-		"all faults, not only one": {func() { codec.NewUnion(d, d, codec.Legacy("", fromV2)) }, []string{"is there twice", "empty event type"}},
+		"all faults, not only one": {func() { codec.NewUnion(d, d, codec.Legacy("", fromV2)) }, []string{"two cases", "empty event type"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
