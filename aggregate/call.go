@@ -2,24 +2,29 @@ package aggregate
 
 import (
 	"context"
-	"fmt"
+	"runtime/debug"
 	"sync/atomic"
 
-	"github.com/peatlog/peat/codec"
 	"github.com/peatlog/peat/es"
 )
 
 // call is one Execute on its way.
 type call[A Aggregate[E], E es.Event] struct {
-	command
+	order
 	ctx    context.Context
 	decide func(A) ([]E, error)
 	stage  atomic.Int32
+	// resolved is set when it is known whether the command is in the log.
+	resolved bool
+
+	// What the decision has recorded, as it comes back from a store, and its stored form.
+	events  []E
+	encoded []es.EventData
 
 	// The outcome: one of the three.
 	root     *Root[A, E]
 	err      error
-	panicked *panicked
+	panicked *PanicError
 }
 
 // The stages of a call.
@@ -29,11 +34,8 @@ const (
 	withdrawn              // its caller has gone
 )
 
-// panicked is what a decision panicked with.
-type panicked struct{ value any }
-
 func newCall[A Aggregate[E], E es.Event](ctx context.Context, stream es.StreamID, decide func(A) ([]E, error)) *call[A, E] {
-	return &call[A, E]{command: command{id: es.CommandID(ctx), stream: stream}, ctx: ctx, decide: decide}
+	return &call[A, E]{order: orderFrom(ctx, stream), ctx: ctx, decide: decide}
 }
 
 // claim takes the call into a round. It fails if the caller has gone.
@@ -51,48 +53,52 @@ func (c *call[A, E]) withdraw() bool { return c.stage.CompareAndSwap(waiting, wi
 // answer returns the outcome to the caller.
 func (c *call[A, E]) answer() (*Root[A, E], error) {
 	if c.panicked != nil {
-		panic(c.panicked.value)
+		panic(c.panicked)
+	}
+	if c.err == nil {
+		c.done()
 	}
 	return c.root, c.err
 }
 
-// run decides on a state that is the call's own, and records the events in root,
-// encoded. What goes wrong is the call's outcome.
-func (c *call[A, E]) run(root *Root[A, E], union *codec.Union[E]) (ok bool) {
-	defer c.recover(&ok)
-	events, err := c.decide(root.state)
-	if err == nil {
-		root.Record(events...)
-		err = root.encode(union, c.eventID)
-	}
-	if c.err = err; err != nil {
-		return false
-	}
-	metadata := es.MetadataFrom(c.ctx)
-	for i := range root.encoded {
-		root.encoded[i].Metadata = metadata
-	}
-	c.root = root
-	return true
+// reset forgets the outcome of an earlier round.
+func (c *call[A, E]) reset() {
+	c.root, c.err, c.panicked, c.events, c.encoded = nil, nil, nil, nil, nil
 }
 
-// applyTo applies the stored form of the recorded events to another state, so that
-// the two share nothing, and the other one is what a load would give.
-func (c *call[A, E]) applyTo(state A, root *Root[A, E], union *codec.Union[E]) (ok bool) {
-	defer c.recover(&ok)
-	for i, e := range root.encoded {
-		event, err := union.Decode(e.Type, e.Data, e.Binary)
-		if err != nil {
-			c.root, c.err = nil, fmt.Errorf("event %d for %s cannot be read back: %w", i+1, c.stream, err)
-			return false
+// run decides on a state of the call's own, which is at this version, and applies the
+// events to it. What goes wrong is the call's outcome.
+func (c *call[A, E]) run(def *Definition[A, E], state A, version int64) {
+	events, ok := c.ask(state)
+	if !ok {
+		return
+	}
+	metadata := c.metadata(c.ctx)
+	for i, e := range events {
+		data, back, err := def.stored(e, i+1, c.stream)
+		if err == nil {
+			err = def.apply(state, back, c.stream, version+int64(i)+1, data.Type)
 		}
-		state.Apply(event)
+		if err == nil {
+			data.ID, err = c.eventID(i)
+		}
+		if err != nil {
+			c.reset()
+			c.err = err
+			return
+		}
+		data.Metadata = metadata
+		c.events, c.encoded = append(c.events, back), append(c.encoded, data)
 	}
-	return true
 }
 
-func (c *call[A, E]) recover(ok *bool) {
-	if p := recover(); p != nil {
-		c.root, c.err, c.panicked, *ok = nil, nil, &panicked{p}, false
-	}
+// ask runs the decision.
+func (c *call[A, E]) ask(state A) (events []E, ok bool) {
+	defer func() {
+		if p := recover(); p != nil {
+			c.panicked = &PanicError{Value: p, Stack: string(debug.Stack())}
+		}
+	}()
+	events, c.err = c.decide(state)
+	return events, c.err == nil
 }

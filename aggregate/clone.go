@@ -1,64 +1,58 @@
 package aggregate
 
 import (
+	"fmt"
 	"reflect"
-	"time"
 
-	"github.com/huandu/go-clone"
+	"github.com/peatlog/peat/internal/deep"
 )
 
-// Cloner is an aggregate that copies itself. Execute copies states, so that the
-// decisions of concurrent calls have nothing to do with each other: a state without
-// references in it is copied as a value, one with a Clone method by that, and any
-// other one by reflection, field by field to the bottom.
+// Cloner is an aggregate that copies itself. Decisions work on copies of the state, so that
+// what they do to it concerns nobody else. A state without references is copied as a value,
+// one with a Clone method by that, and any other one by reflection, field by field to the
+// bottom, with these exceptions: a struct of another package that has unexported fields is a
+// value, such as time.Time or netip.Addr, unless it has a Clone method; so is what a
+// pointer to it points to; and so are errors and functions. The types of math/big are
+// copied.
+//
+// [Define] refuses a state that cannot be copied in this way: one with channels, with
+// interfaces that have methods, or with structs of other packages that change in place,
+// such as sync.Mutex. Such a state needs a Clone method. So does one that is large: reflection
+// takes about five times as long as code.
 type Cloner[A any] interface {
 	// Clone returns a copy that shares nothing with the original that any of the two
-	// changes.
+	// changes. It only reads the original, and may be called by several goroutines at
+	// once.
 	Clone() A
 }
 
-// cloner returns the cheapest way to copy a state.
-func cloner[A any]() func(A) A {
+// cloner returns the cheapest way to copy a state, and whether it costs nothing to speak
+// of.
+func cloner[A any]() (clone func(A) (A, error), cheap bool, _ error) {
 	t := reflect.TypeFor[A]()
-	switch {
-	case t.Implements(reflect.TypeFor[Cloner[A]]()):
-		return func(state A) A { return any(state).(Cloner[A]).Clone() }
-	case t.Kind() == reflect.Pointer && flat(t.Elem()):
-		return func(state A) A {
-			from := reflect.ValueOf(state)
-			if from.IsNil() {
-				return state
-			}
-			to := reflect.New(t.Elem())
-			to.Elem().Set(from.Elem())
-			return to.Interface().(A)
-		}
-	case flat(t):
-		return func(state A) A { return state }
-	default:
-		// Slowly, because a state may point to itself.
-		return func(state A) A { return clone.Slowly(state).(A) }
+	if t.Implements(reflect.TypeFor[Cloner[A]]()) {
+		return func(state A) (A, error) { return any(state).(Cloner[A]).Clone(), nil }, false, nil
 	}
+	c, err := deep.New(t)
+	if err != nil {
+		return nil, false, fmt.Errorf("the state cannot be copied, implement Clone() %v: %w", t, err)
+	}
+	return func(state A) (A, error) {
+		var to A
+		err := c.Copy(reflect.ValueOf(&to), reflect.ValueOf(&state))
+		if err != nil {
+			err = fmt.Errorf("the state cannot be copied, implement Clone() %v: %w", t, err)
+		}
+		return to, err
+	}, c.Flat() || t.Kind() == reflect.Pointer && flat(t.Elem()), nil
 }
 
-// flat reports whether a copy of a value shares nothing with it that can change.
+// flat reports whether copies of a type cost nothing to speak of.
 func flat(t reflect.Type) bool {
-	switch t.Kind() {
-	case reflect.Array:
-		return flat(t.Elem())
-	case reflect.Struct:
-		if t == reflect.TypeFor[time.Time]() {
-			return true
-		}
-		for f := range t.Fields() {
-			if !flat(f.Type) {
-				return false
-			}
-		}
-		return true
-	case reflect.Pointer, reflect.Slice, reflect.Map, reflect.Interface, reflect.Chan, reflect.Func, reflect.UnsafePointer:
-		return false
-	default: // numbers, strings, booleans
-		return true
-	}
+	c, err := deep.New(t)
+	return err == nil && c.Flat()
 }
+
+// Clone returns a copy of a state, as decisions get it. It fails if the state holds, in
+// a field of type any, what cannot be copied.
+func (d *Definition[A, E]) Clone(state A) (A, error) { return d.clone(state) }

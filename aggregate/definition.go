@@ -3,6 +3,7 @@ package aggregate
 import (
 	"errors"
 	"fmt"
+	"runtime/debug"
 
 	"github.com/peatlog/peat/codec"
 	"github.com/peatlog/peat/es"
@@ -24,12 +25,15 @@ type Definition[A Aggregate[E], E es.Event] struct {
 	events    *codec.Union[E]
 	empty     func() A
 	snapshots Snapshots
-	clone     func(A) A
+	clone     func(A) (A, error)
+	cheap     bool   // a copy costs nothing to speak of
+	form      string // of the state's type
 }
 
 // Define defines an aggregate. The category is the first part of its stream
 // ids; empty returns a new state that no event has touched. It panics on an
-// invalid category or a nil argument, because such a program must not start.
+// invalid category, on a nil argument, and on a state that cannot be copied (see
+// [Cloner]), because such a program must not start.
 func Define[A Aggregate[E], E es.Event](category string, events *codec.Union[E], empty func() A) *Definition[A, E] {
 	fault := es.ValidateCategory(category)
 	if events == nil {
@@ -38,10 +42,11 @@ func Define[A Aggregate[E], E es.Event](category string, events *codec.Union[E],
 	if empty == nil {
 		fault = errors.Join(fault, errors.New("the function for the empty state is nil"))
 	}
-	if fault != nil {
+	clone, cheap, err := cloner[A]()
+	if fault = errors.Join(fault, err); fault != nil {
 		panic(fmt.Errorf("aggregate.Define: %w", fault))
 	}
-	return &Definition[A, E]{category: category, events: events, empty: empty, clone: cloner[A]()}
+	return &Definition[A, E]{category: category, events: events, empty: empty, clone: clone, cheap: cheap}
 }
 
 // Category returns the first part of the aggregate's stream ids.
@@ -61,5 +66,16 @@ func (d *Definition[A, E]) New(key string) (*Root[A, E], error) {
 }
 
 func (d *Definition[A, E]) newRoot(stream es.StreamID) *Root[A, E] {
-	return &Root[A, E]{stream: stream, state: d.empty()}
+	return &Root[A, E]{def: d, stream: stream, state: d.empty()}
+}
+
+// apply takes an event into a state. A panic is an [*ApplyError].
+func (d *Definition[A, E]) apply(state A, e E, stream es.StreamID, version int64, eventType string) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = &ApplyError{Stream: stream, Version: version, Type: eventType, Value: p, Stack: string(debug.Stack())}
+		}
+	}()
+	state.Apply(e)
+	return nil
 }

@@ -29,7 +29,7 @@
 // # Errors
 //
 // The errors of package es pass through: es.ErrConflict, es.ErrStreamNotFound,
-// es.ErrCorruptStream, es.ErrDecode, es.ErrOutcomeUnknown, es.ErrBusy. Encoding
-// gives codec.ErrUnknownEvent or codec.ErrMalformed. A decision's own error is
-// returned as it is.
+// es.ErrCorruptStream, es.ErrDecode, es.ErrOutcomeUnknown, es.ErrBusy, es.ErrCommandReused.
+// An event that cannot be stored is codec.ErrUnknownEvent or codec.ErrMalformed, an Apply
+// that panics is [ErrApply]. A decision's own error is returned as it is.
 package aggregate

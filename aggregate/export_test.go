@@ -19,5 +19,5 @@ func Lines[A Aggregate[E], E es.Event](r *Repository[A, E]) (active, kept int) {
 	return len(r.lines.active), r.lines.kept.Len()
 }
 
-// Clone copies a state as Execute does.
-func Clone[A any](state A) A { return cloner[A]()(state) }
+// Form returns the fingerprint that the definition's snapshots carry.
+func Form[A Aggregate[E], E es.Event](def *Definition[A, E]) string { return def.form }

@@ -13,8 +13,9 @@ import (
 // mostCombined bounds the calls that share an append.
 const mostCombined = 256
 
-// mostKeptPast bounds the events whose ids are kept with a state that is not in use.
-const mostKeptPast = 1000
+// mostSince bounds the events after which a line copies its state for those who may ask
+// for it.
+const mostSince = 32
 
 // lines has a line for each stream that calls of Execute are under way on. The calls
 // of a line are executed one after another; see batch.
@@ -43,8 +44,65 @@ type line[A Aggregate[E], E es.Event] struct {
 	// root is the aggregate as it was after some append, nil if it is not known. Nobody
 	// else sees its state.
 	root *Root[A, E]
-	// past goes with root; nil unless there were commands with ids.
-	past history
+	// from makes the state of root, nil if nobody has needed that yet. Roots that were
+	// handed out make theirs from it and some of its events.
+	from *origin[A]
+}
+
+// use makes root, which may be nil, the line's.
+func (l *line[A, E]) use(root *Root[A, E]) { l.root, l.from = root, nil }
+
+// advance moves the line's root over what a round has written, and gives the roots of the
+// round their states, where they are to be found. The line's own state goes to the one who
+// needs it where nobody else does; otherwise it stays the line's.
+func (l *line[A, E]) advance(r *round[A, E], keep bool) error {
+	now := l.root
+	if keep || len(r.calls) > 1 {
+		if err := l.share(r); err != nil {
+			return err
+		}
+	}
+	if r.copied {
+		if err := r.advance(); err != nil {
+			return err
+		}
+		now.state = r.state
+	} else {
+		for i, e := range r.events {
+			if err := now.def.apply(now.state, e, now.stream, now.version+int64(i)+1, r.encoded[i].Type); err != nil {
+				return err
+			}
+		}
+	}
+	now.last = r.lastID(len(r.events))
+	now.version, now.position = now.version+int64(len(r.events)), r.position
+	if own := r.calls[0].root; own != nil && own.from == nil {
+		own.state = now.state
+	}
+	return nil
+}
+
+// share gives the roots of a round the origin of their states, before the line advances.
+func (l *line[A, E]) share(r *round[A, E]) (err error) {
+	def, now := l.root.def, l.root
+	switch {
+	case l.from != nil && len(l.from.events) <= mostSince && (!def.cheap || len(l.from.events) == 0):
+	case r.copied: // and the state itself is left alone
+		l.from = &origin[A]{state: now.state, version: now.version}
+	default:
+		l.from = &origin[A]{version: now.version}
+		if l.from.state, err = def.clone(now.state); err != nil {
+			return err
+		}
+	}
+	before := len(l.from.events)
+	l.from = &origin[A]{state: l.from.state, version: l.from.version, events: append(l.from.events, r.encoded...)}
+	for i, c := range r.calls {
+		if n := before + r.ends[i]; c.root != nil {
+			c.root.from = &origin[A]{state: l.from.state, version: l.from.version, events: l.from.events[:n:n]}
+		}
+	}
+	return nil
 }
 
 // execute has a call executed and returns its outcome.
@@ -81,7 +139,7 @@ func (ls *lines[A, E]) enter(r *Repository[A, E], stream es.StreamID) *line[A, E
 				ls.enter(r, stream)
 				defer ls.leave(l)
 				ctx, calls := take()
-				l.execute(ctx, r, calls)
+				l.execute(ctx, r, calls, func() bool { return ls.capacity > 0 || l.queue.Waiting() > 0 })
 				return make([]struct{}, len(calls)), nil
 			}, groupcommit.Options[*call[A, E], struct{}]{MaxBatch: mostCombined, Abandon: true})
 		}
@@ -100,9 +158,6 @@ func (ls *lines[A, E]) leave(l *line[A, E]) {
 	delete(ls.active, l.stream)
 	if ls.capacity == 0 || l.root == nil {
 		return
-	}
-	if len(l.past) > mostKeptPast {
-		l.past = nil // it is loaded again when a command needs it
 	}
 	ls.known[l.stream] = ls.kept.PushFront(l)
 	if ls.kept.Len() > ls.capacity {

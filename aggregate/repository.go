@@ -2,8 +2,10 @@ package aggregate
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 
 	"github.com/google/uuid"
 
@@ -14,6 +16,7 @@ import (
 type Store interface {
 	es.Appender
 	es.StreamReader
+	es.EventFinder
 	es.Snapshotter
 }
 
@@ -26,23 +29,26 @@ type Repository[A Aggregate[E], E es.Event] struct {
 	def   *Definition[A, E]
 	retry Retry
 	log   *slog.Logger
-	lines *lines[A, E]
+	// warned is set when it was said that snapshots are not what they are made of.
+	warned *atomic.Bool
+	lines  *lines[A, E]
 }
 
 // NewRepository returns the repository of def's aggregates in store.
 func NewRepository[A Aggregate[E], E es.Event](store Store, def *Definition[A, E]) *Repository[A, E] {
 	return &Repository[A, E]{
 		base: store, store: store, def: def,
-		retry: Retry{}.withDefaults(), log: slog.New(slog.DiscardHandler), lines: newLines[A, E](0),
+		retry: Retry{}.withDefaults(), log: slog.New(slog.DiscardHandler), warned: new(atomic.Bool), lines: newLines[A, E](0),
 	}
 }
 
 // WithStateCache returns a repository whose Execute keeps the states of up to so many
 // streams that were used last, beside those in use, so that it need not load them
-// again; 0 keeps none. Nobody has to be told of a write: a state is checked by the expected version of
-// the append, or, where there is nothing to append, by asking for the version; when it
-// is behind, only the events behind it are read. A command with an id makes its stream
-// be loaded in full, unless commands with ids are what made it be kept.
+// again; 0 keeps none. Nobody has to be told of a write: a state is checked by the version
+// and the id of the event that it was read up to, when its events are appended, or, where
+// there is nothing to append, by asking for them. When the stream has grown, only the new
+// events are read. When the log does not hold what was read any more, as after a failover
+// that has lost commits, the state is dropped.
 func (r *Repository[A, E]) WithStateCache(streams int) *Repository[A, E] {
 	c := *r
 	c.lines = newLines[A, E](max(streams, 0))
@@ -88,35 +94,59 @@ func (r *Repository[A, E]) LoadOrNew(ctx context.Context, key string) (*Root[A, 
 	if err != nil {
 		return nil, err
 	}
-	return r.load(ctx, stream, nil)
+	return r.load(ctx, stream)
 }
 
-func (r *Repository[A, E]) load(ctx context.Context, stream es.StreamID, past history) (*Root[A, E], error) {
+func (r *Repository[A, E]) load(ctx context.Context, stream es.StreamID) (*Root[A, E], error) {
+	root, _, err := r.loadWatching(ctx, stream, nil)
+	return root, err
+}
+
+// loadWatching is load. It shows watch, which may be nil, the events that it reads, and
+// reports whether those were all events of the stream.
+func (r *Repository[A, E]) loadWatching(ctx context.Context, stream es.StreamID, watch func(es.Recorded)) (_ *Root[A, E], all bool, _ error) {
 	if r.def.snapshots.enabled() {
-		if root, err := r.loadSnapshot(ctx, stream, past); root != nil || err != nil {
-			return root, err
+		if root, err := r.loadSnapshot(ctx, stream); root != nil || err != nil {
+			return root, false, err
 		}
 	}
 	root := r.def.newRoot(stream)
-	if err := r.replay(ctx, root, past); err != nil {
-		return nil, err
+	if err := r.replay(ctx, root, watch); err != nil {
+		return nil, false, err
 	}
-	return root, nil
+	return root, true, nil
 }
 
-// replay folds the events behind the root's version into it.
-func (r *Repository[A, E]) replay(ctx context.Context, root *Root[A, E], past history) error {
-	for rec, err := range r.store.ReadStream(ctx, root.stream, es.ReadOptions{From: root.version + 1}) {
+// replay folds the events after the root's version into it. The event of that version is
+// read as well: if it is not the one that the root was read up to, or is not there, the
+// error is errOtherHistory.
+func (r *Repository[A, E]) replay(ctx context.Context, root *Root[A, E], watch func(es.Recorded)) error {
+	proven := root.version == 0
+	for rec, err := range r.store.ReadStream(ctx, root.stream, es.ReadOptions{From: max(root.version, 1)}) {
 		if err != nil {
 			return err
+		}
+		if !proven {
+			if proven = rec.Version == root.version && rec.ID == root.last; !proven {
+				break
+			}
+			root.loaded(rec)
+			continue
 		}
 		env, err := es.Decode(r.def.events, rec)
 		if err != nil {
 			return err
 		}
-		past.see(rec.ID)
-		root.state.Apply(env.Event)
+		if watch != nil {
+			watch(rec)
+		}
+		if err := r.def.apply(root.state, env.Event, rec.Stream, rec.Version, rec.Type); err != nil {
+			return err
+		}
 		root.loaded(rec)
+	}
+	if !proven {
+		return fmt.Errorf("%w: %s version %d is not what was read", errOtherHistory, root.stream, root.version)
 	}
 	return nil
 }
@@ -125,31 +155,78 @@ func (r *Repository[A, E]) replay(ctx context.Context, root *Root[A, E], past hi
 // the stream since it was loaded. Without pending events it does nothing.
 //
 // When it fails, the root keeps its pending events under the same ids, so after
-// es.ErrOutcomeUnknown the same Save can be repeated until it answers. After
-// es.ErrConflict the state is stale: load again and decide again.
+// es.ErrOutcomeUnknown the same Save can be repeated until it answers: until then, every
+// error is es.ErrOutcomeUnknown. After es.ErrConflict the state is stale: load again and
+// decide again.
+//
+// In a context with a command id ([es.WithCommandID]), a command that has landed before
+// is recognised: nothing is written, the root becomes what is stored now, without
+// pending events, and LastAppend says Duplicate.
 func (r *Repository[A, E]) Save(ctx context.Context, root *Root[A, E]) error {
-	return r.save(ctx, root, func(int) (uuid.UUID, error) { return uuid.NewV7() })
-}
-
-func (r *Repository[A, E]) save(ctx context.Context, root *Root[A, E], newID func(int) (uuid.UUID, error)) error {
-	if err := root.encode(r.def.events, newID); err != nil {
-		return err
+	if root.fault != nil {
+		return root.fault
 	}
-	done, n := root.written(r.tx), len(root.pending)
-	if n == done {
+	done := root.written(r.tx)
+	if len(root.pending) == done {
 		return nil
 	}
-	result, err := r.store.Append(ctx, root.stream, es.Exact(root.version+int64(done)), root.encoded[done:]...)
+	o := orderFrom(ctx, root.stream)
+	if err := o.repeated(); err != nil {
+		return err
+	}
+	if o.ID != "" && root.encoded[done].ID == uuid.Nil { // not a repeated Save
+		if landed, err := r.landed(ctx, o); err != nil || landed {
+			return r.saved(ctx, root, o, err)
+		}
+	}
+	if err := root.identify(o.eventID); err != nil {
+		return err
+	}
+	for i := range root.encoded[done:] {
+		root.encoded[done+i].Metadata = o.metadata(ctx)
+	}
+	err := r.append(ctx, root)
+	if o.ID != "" && errors.Is(err, es.ErrDuplicateID) && r.tx == nil {
+		if landed, findErr := r.landed(ctx, o); findErr != nil || landed { // meanwhile
+			return r.saved(ctx, root, o, findErr)
+		}
+	}
+	if err == nil {
+		o.done()
+	}
+	return err
+}
+
+// saved makes root what is stored, for a command that had landed before.
+func (r *Repository[A, E]) saved(ctx context.Context, root *Root[A, E], o order, err error) error {
 	if err != nil {
 		return err
 	}
+	now, err := r.load(ctx, root.stream)
+	if err != nil {
+		return err
+	}
+	*root = *now
+	root.result = es.AppendResult{Version: root.version, Position: root.position, Duplicate: true}
+	o.done()
+	return nil
+}
+
+// append appends the pending events of root, which have ids.
+func (r *Repository[A, E]) append(ctx context.Context, root *Root[A, E]) error {
+	done, n := root.written(r.tx), len(root.pending)
+	result, err := r.store.Append(ctx, root.stream, root.expected(done), root.encoded[done:]...)
+	if err = root.outcome(err); err != nil {
+		return err
+	}
 	root.result = result
-	snapshot := r.takeSnapshot(ctx, root, result.Version)
+	before, last := root.version, root.encoded[n-1].ID
 	if r.tx == nil {
 		root.committed(n)
-		r.writeSnapshot(ctx, snapshot)
+		r.writeSnapshot(ctx, r.takeSnapshot(ctx, root, before, result.Version, last))
 		return nil
 	}
+	snapshot := r.takeSnapshot(ctx, root, before, result.Version, last)
 	root.joined = inTx{tx: r.tx, n: n}
 	r.tx.AfterCommit(func() {
 		if root.written(r.tx) == n { // the last save of the transaction speaks for all

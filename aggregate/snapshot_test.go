@@ -92,6 +92,7 @@ func TestSnapshotThatDoesNotFitIsIgnored(t *testing.T) {
 			warning  string
 		}{
 			{"of another schema", es.Snapshot{Version: 2, EventID: last.ID, Schema: 7, Data: []byte(state)}, ""},
+			{"of another type of state", es.Snapshot{Version: 2, EventID: last.ID, Form: "another", Data: []byte(state)}, ""},
 			{"with another shape", es.Snapshot{Version: 2, EventID: last.ID, Data: []byte(`{"Total": "many"}`)}, "snapshot_undecodable"},
 			{"that is no JSON", es.Snapshot{Version: 2, EventID: last.ID, Data: []byte("\x00")}, "snapshot_undecodable"},
 			{"that is null", es.Snapshot{Version: 2, EventID: last.ID, Data: []byte("null")}, "snapshot_undecodable"},
@@ -103,6 +104,7 @@ func TestSnapshotThatDoesNotFitIsIgnored(t *testing.T) {
 			schema := int(version)
 			c.snapshot.Stream = stream
 			c.snapshot.Schema += schema
+			c.snapshot.Form += aggregate.Form(sums.WithSnapshots(aggregate.Snapshots{Every: 1}))
 			if err := b.Store.WriteSnapshot(t.Context(), c.snapshot); err != nil {
 				t.Fatal(err)
 			}

@@ -3,6 +3,8 @@ package es
 import (
 	"errors"
 	"fmt"
+
+	"github.com/google/uuid"
 )
 
 // Errors about what a caller asked for. Nothing was written.
@@ -15,6 +17,12 @@ var (
 	ErrInvalidEvent = errors.New("invalid event")
 	// ErrTooLarge: an event is over the store's limit. See [*TooLargeError].
 	ErrTooLarge = errors.New("event too large")
+	// ErrDuplicateID: the log holds an event of this id, and it is not the one that is
+	// appended. An id is in the log once.
+	ErrDuplicateID = errors.New("event id already in the log")
+	// ErrCommandReused: the id of a command stands for another command already, one with
+	// another fingerprint or one that was executed on the same stream in the same context.
+	ErrCommandReused = errors.New("command id reused")
 	// ErrStreamNotFound: the stream has no events.
 	ErrStreamNotFound = errors.New("stream not found")
 )
@@ -38,18 +46,32 @@ var (
 	ErrBusy = errors.New("store busy")
 )
 
-// ConflictError says that a stream was not where the writer expected it: ahead
-// of the expected version or, just the same, behind it. It unwraps to
-// [ErrConflict].
+// ConflictError says that a stream did not end where the writer expected it: it
+// is longer, it is shorter, or it has the expected length and another last event
+// (see [After]). It unwraps to [ErrConflict].
 type ConflictError struct {
-	Stream   StreamID
+	Stream StreamID
+	// Expected is what the stream did not meet: without the id of an event (see
+	// [After]) where the version decides alone.
 	Expected Expected
 	// Actual is the stream's last version, 0 when it has no events.
 	Actual int64
 }
 
+// Conflict returns the error of an append to a stream whose last version is actual. It is
+// for implementors of stores.
+func Conflict(stream StreamID, expected Expected, actual int64) *ConflictError {
+	if !expected.Admits(actual) {
+		expected.last = uuid.Nil
+	}
+	return &ConflictError{Stream: stream, Expected: expected, Actual: actual}
+}
+
 // Error implements error.
 func (e *ConflictError) Error() string {
+	if e.Expected.Admits(e.Actual) {
+		return fmt.Sprintf("%v on %s: expected %v, where the log now holds another event; it has lost what was read; load again", ErrConflict, e.Stream, e.Expected)
+	}
 	return fmt.Sprintf("%v on %s: expected %v, actual version %d", ErrConflict, e.Stream, e.Expected, e.Actual)
 }
 

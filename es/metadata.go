@@ -16,13 +16,16 @@ type Metadata struct {
 	Actor string `json:"actor,omitempty"`
 	// TraceParent is a W3C trace context, as in the header of that name.
 	TraceParent string `json:"traceparent,omitempty"`
+	// CommandFingerprint says what the command asked for that the event follows from; see
+	// [WithCommand].
+	CommandFingerprint string `json:"command_fingerprint,omitempty"`
 	// Values holds whatever else the application wants to keep.
 	Values map[string]string `json:"values,omitempty"`
 }
 
 // IsZero reports whether there is nothing in the metadata.
 func (m Metadata) IsZero() bool {
-	return m.CorrelationID == "" && m.CausationID == "" && m.Actor == "" && m.TraceParent == "" && len(m.Values) == 0
+	return m.CorrelationID == "" && m.CausationID == "" && m.Actor == "" && m.TraceParent == "" && m.CommandFingerprint == "" && len(m.Values) == 0
 }
 
 // Or returns m with each empty field taken from fallback. Of Values, the keys
@@ -37,6 +40,7 @@ func (m Metadata) Or(fallback Metadata) Metadata {
 	or(&m.CausationID, fallback.CausationID)
 	or(&m.Actor, fallback.Actor)
 	or(&m.TraceParent, fallback.TraceParent)
+	or(&m.CommandFingerprint, fallback.CommandFingerprint)
 	switch {
 	case len(m.Values) == 0:
 		m.Values = fallback.Values
@@ -61,20 +65,4 @@ func WithMetadata(ctx context.Context, m Metadata) context.Context {
 func MetadataFrom(ctx context.Context) Metadata {
 	m, _ := ctx.Value(metadataKey{}).(Metadata)
 	return m
-}
-
-type commandKey struct{}
-
-// WithCommandID returns a context in which Execute of an aggregate's repository
-// derives the ids of the events it saves from id and the stream, so that
-// repeating the command with the same id lands it once per stream. The empty id
-// switches that off.
-func WithCommandID(ctx context.Context, id string) context.Context {
-	return context.WithValue(ctx, commandKey{}, id)
-}
-
-// CommandID returns the command id that ctx carries, "" if none.
-func CommandID(ctx context.Context) string {
-	id, _ := ctx.Value(commandKey{}).(string)
-	return id
 }

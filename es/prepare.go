@@ -37,7 +37,7 @@ func Prepare(ctx context.Context, stream StreamID, expected Expected, events []E
 	if err := stream.Validate(); err != nil {
 		return Prepared{}, err
 	}
-	if expected < StreamExists {
+	if expected.Number() < StreamExists.Number() {
 		return Prepared{}, fmt.Errorf("%w for %s: the expected version is negative", ErrInvalidEvent, stream)
 	}
 	p := Prepared{
@@ -45,6 +45,9 @@ func Prepare(ctx context.Context, stream StreamID, expected Expected, events []E
 		Events: make([]EventData, len(events)), Metadata: make([][]byte, len(events)),
 	}
 	copy(p.Events, events)
+	if err := distinct(stream, events); err != nil {
+		return Prepared{}, err
+	}
 	fromContext := MetadataFrom(ctx)
 	for i := range p.Events {
 		e := &p.Events[i]
@@ -64,6 +67,21 @@ func Prepare(ctx context.Context, stream StreamID, expected Expected, events []E
 		}
 	}
 	return p, nil
+}
+
+// distinct refuses events that have one id.
+func distinct(stream StreamID, events []EventData) error {
+	if len(events) < 2 {
+		return nil
+	}
+	seen := make(map[uuid.UUID]bool, len(events))
+	for _, e := range events {
+		if e.ID != uuid.Nil && seen[e.ID] {
+			return fmt.Errorf("%w %q for %s: two events of the append have the id %s", ErrInvalidEvent, e.Type, stream, e.ID)
+		}
+		seen[e.ID] = true
+	}
+	return nil
 }
 
 func drawID(id *uuid.UUID) (err error) {

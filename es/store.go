@@ -12,14 +12,15 @@ type Appender interface {
 	// Append adds all events to the end of the stream, or none, if the stream
 	// meets the expectation. Without events it only checks the expectation.
 	//
-	// An append is repeatable: when the stream does not meet the expectation
-	// any more but holds these very events (by their ids) where this append
-	// would have put them, the result says Duplicate and nothing is written.
-	// For an expected version that place is right behind it; for [Any] and
-	// [StreamExists] it is looked for in the last 100 events of the stream.
+	// An append is repeatable, whatever was appended since: when the stream
+	// holds these very events (by their ids), one after another, the result says
+	// Duplicate and nothing is written. For an expected version they are looked
+	// for where this append would have put them, for [Any] and [StreamExists] in
+	// the whole stream. An id is in the log once: an append that would bring it there
+	// again is refused with [ErrDuplicateID].
 	//
-	// Errors to branch on: [ErrConflict], [ErrInvalidStream],
-	// [ErrInvalidEvent], [ErrTooLarge], [ErrBusy]: nothing was written;
+	// Errors to branch on: [ErrConflict], [ErrInvalidStream], [ErrInvalidEvent],
+	// [ErrDuplicateID], [ErrTooLarge], [ErrBusy]: nothing was written;
 	// [ErrOutcomeUnknown]: repeat with the same ids to make sure.
 	Append(ctx context.Context, stream StreamID, expected Expected, events ...EventData) (AppendResult, error)
 }
@@ -46,6 +47,13 @@ type StreamReader interface {
 	// connection or lock is held while the loop's body runs, so the body may
 	// use the store, and may break at any time.
 	ReadStream(ctx context.Context, stream StreamID, opts ReadOptions) iter.Seq2[Recorded, error]
+}
+
+// EventFinder finds events by their ids. Safe for concurrent use.
+type EventFinder interface {
+	// FindEvents returns the events that have these ids, in the order of their
+	// positions. Ids that the log does not hold are left out.
+	FindEvents(ctx context.Context, ids ...uuid.UUID) ([]Recorded, error)
 }
 
 // ReadOptions narrows a read. The zero value reads everything forward.
@@ -91,8 +99,10 @@ type Snapshot struct {
 	// of the event there, which ties the snapshot to this very history.
 	Version int64
 	EventID uuid.UUID
-	// Schema is the version of the state's form, chosen by the aggregate.
+	// Schema is the version of the state's form, chosen by the aggregate, and Form a
+	// fingerprint of the state's type.
 	Schema int
+	Form   string
 	Data   []byte
 }
 
@@ -100,9 +110,12 @@ type Snapshot struct {
 type Snapshotter interface {
 	// ReadSnapshot returns the stream's snapshot, and false where there is none.
 	ReadSnapshot(ctx context.Context, stream StreamID) (Snapshot, bool, error)
-	// WriteSnapshot keeps s, unless a snapshot of the same schema and a later
-	// version is there already.
+	// WriteSnapshot keeps s, unless a snapshot of the same schema and form and of a
+	// later version is there already.
 	WriteSnapshot(ctx context.Context, s Snapshot) error
+	// DeleteSnapshots deletes the snapshots of all streams of a category and returns how
+	// many there were.
+	DeleteSnapshots(ctx context.Context, category string) (int, error)
 }
 
 // Store is what every store of peat offers, inside and outside a transaction.
@@ -110,6 +123,7 @@ type Store interface {
 	Appender
 	StreamReader
 	LogReader
+	EventFinder
 	Snapshotter
 }
 

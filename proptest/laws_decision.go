@@ -56,12 +56,12 @@ func CheckDecisions[A aggregate.Aggregate[E], E es.Event](t rapid.TB, def *aggre
 type decider[A aggregate.Aggregate[E], E es.Event] struct {
 	t     *rapid.T
 	def   *aggregate.Definition[A, E]
-	store *memory
+	store *unsure
 	repo  *aggregate.Repository[A, E]
 }
 
 func newDecider[A aggregate.Aggregate[E], E es.Event](t *rapid.T, def *aggregate.Definition[A, E]) *decider[A, E] {
-	store := &memory{}
+	store := &unsure{Log: NewLog(LogOptions{})}
 	repo := aggregate.NewRepository(store, def).WithRetry(aggregate.Retry{BaseDelay: 1})
 	return &decider[A, E]{t: t, def: def, store: store, repo: repo}
 }
@@ -77,9 +77,10 @@ func (d *decider[A, E]) load() *aggregate.Root[A, E] {
 
 // ask lets the decision answer on what is stored, and checks how it behaves.
 func (d *decider[A, E]) ask(decide func(A) ([]E, error)) ([]E, error) {
-	state, same := d.load().State(), d.load().State()
+	now := d.load().State()
+	state, same := clone(d.t, d.def, now), clone(d.t, d.def, now)
 	events, err := decide(state)
-	if x := diff(same, state); x != "" {
+	if x := diff(now, state); x != "" {
 		d.t.Fatalf("the decision changes the state; only events may (-before +after):\n%s", x)
 	}
 	if err != nil && len(events) > 0 {
@@ -118,7 +119,7 @@ func (d *decider[A, E]) execute(id string, decide func(A) ([]E, error)) ([]E, er
 	}
 	d.landed(root, base+int64(len(events)))
 	if len(events) > 0 {
-		d.repeat(ctx, decide, root.Version())
+		d.repeat(es.WithCommandID(d.t.Context(), id), decide, root.Version())
 	}
 	return events, nil
 }
@@ -147,6 +148,15 @@ func (d *decider[A, E]) repeat(ctx context.Context, decide func(A) ([]E, error),
 	d.landed(root, version)
 }
 
+// clone returns a copy of a state, as Execute gives it to decisions.
+func clone[A aggregate.Aggregate[E], E es.Event](t *rapid.T, def *aggregate.Definition[A, E], state A) A {
+	c, err := def.Clone(state)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
 // Reachable draws histories that the commands of an aggregate bring about, for
 // [CheckProjection].
 func Reachable[A aggregate.Aggregate[E], E es.Event](def *aggregate.Definition[A, E], commands *rapid.Generator[Command[A, E]]) *rapid.Generator[[]E] {
@@ -156,11 +166,14 @@ func Reachable[A aggregate.Aggregate[E], E es.Event](def *aggregate.Definition[A
 			t.Fatal(err)
 		}
 		for range rapid.IntRange(0, 10).Draw(t, "commands") {
-			events, err := commands.Draw(t, "command").Decide(root.State())
-			if err == nil {
-				root.Record(events...)
-				all = append(all, events...)
+			events, err := commands.Draw(t, "command").Decide(clone(t, def, root.State()))
+			if err != nil {
+				continue
 			}
+			if root.Record(events...); root.Err() != nil {
+				t.Fatal(root.Err())
+			}
+			all = append(all, events...)
 		}
 		return all
 	})

@@ -93,7 +93,7 @@ func CheckSnapshots[A aggregate.Aggregate[E], E es.Event](t rapid.TB, def *aggre
 	rapid.Check(t, func(t *rapid.T) {
 		every := rapid.IntRange(1, 5).Draw(t, "events from one snapshot to the next")
 		var warnings bytes.Buffer
-		store := &memory{}
+		store := NewLog(LogOptions{})
 		repo := aggregate.NewRepository(store, def.WithSnapshots(aggregate.Snapshots{Every: every})).
 			WithLogger(slog.New(slog.NewTextHandler(&warnings, nil)))
 		var all []E
@@ -115,13 +115,16 @@ func CheckSnapshots[A aggregate.Aggregate[E], E es.Event](t rapid.TB, def *aggre
 				t.Fatalf("the state cannot be kept as a snapshot: %s", warnings.String())
 			}
 			if d := diff(fold(t, def, storedForms(t, def, all)), loaded.State()); d != "" {
-				t.Fatalf("%s make another state than all %d events (-all +snapshot):\n%s", store.describe(loaded.Stream()), len(all), d)
+				t.Fatalf("%s make another state than all %d events (-all +snapshot):\n%s", describe(t, store, loaded.Stream()), len(all), d)
 			}
 		}
 	})
 }
 
-func (m *memory) describe(stream es.StreamID) string {
-	s, _ := m.snapshots[stream]
+func describe(t *rapid.T, store es.Snapshotter, stream es.StreamID) string {
+	s, _, err := store.ReadSnapshot(t.Context(), stream)
+	if err != nil {
+		t.Fatal(err)
+	}
 	return fmt.Sprintf("a snapshot at version %d and the events behind it", s.Version)
 }

@@ -288,22 +288,24 @@ func pgFailure(err error) string {
 func appendEvents(ctx context.Context, conn *pgx.Conn, batch []es.Prepared) ([]outcome, error) {
 	var streamIDs, ids, types, data []string
 	var expected []int64
+	var last []*string
 	var firsts, counts []int32
 	var search []bool
 	var blobs [][]byte
 	var metadata []*string
 	for _, p := range batch {
-		streamIDs, expected = append(streamIDs, p.Stream.String()), append(expected, int64(p.Expected))
+		streamIDs, expected = append(streamIDs, p.Stream.String()), append(expected, p.Expected.Number())
+		last = append(last, nil)
 		firsts, counts, search = append(firsts, int32(len(ids)+1)), append(counts, int32(len(p.Events))), append(search, false)
 		for _, e := range p.Events {
 			ids, types = append(ids, e.ID.String()), append(types, e.Type)
 			data, blobs, metadata = append(data, string(e.Data)), append(blobs, nil), append(metadata, nil)
 		}
 	}
-	sql, args := `SELECT item, outcome, version, "position" FROM peat.append_events($1, $2, $3, $4, $5, NULL, $6::uuid[], $7, $8, $9, $10)`,
-		[]any{streamIDs, expected, firsts, counts, search, ids, types, data, blobs, metadata}
+	sql, args := `SELECT item, outcome, version, "position" FROM peat.append_events($1, $2, $3::uuid[], $4, $5, $6, $7::uuid[], $8, $9, $10, $11)`,
+		[]any{streamIDs, expected, last, firsts, counts, search, ids, types, data, blobs, metadata}
 	if len(batch) == 1 && len(ids) == 1 {
-		sql, args = `SELECT 1, outcome, version, "position" FROM peat.append_event($1, $2, $3::uuid, $4, $5, NULL, NULL)`,
+		sql, args = `SELECT 1, outcome, version, "position" FROM peat.append_event($1, $2, NULL, $3::uuid, $4, $5, NULL, NULL)`,
 			[]any{streamIDs[0], expected[0], ids[0], types[0], data[0]}
 	}
 	rows, err := conn.Query(ctx, sql, args...)

@@ -2,6 +2,7 @@ package proptest
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -33,6 +34,7 @@ type tables struct {
 type streamRow struct {
 	number, version int64
 	lastKey         window.XID
+	last            uuid.UUID // the id of the last event
 }
 
 // eventRow is a row of events.
@@ -52,9 +54,6 @@ func newTables(now func() time.Time) *tables {
 	return l
 }
 
-// searchedEvents is how far back an append without an expected version is looked for.
-const searchedEvents = 100
-
 // outcome is what becomes of one append.
 type outcome struct {
 	written, duplicate bool
@@ -63,7 +62,7 @@ type outcome struct {
 
 func (o outcome) result(p es.Prepared) (es.AppendResult, error) {
 	if !o.written && !o.duplicate {
-		return es.AppendResult{}, &es.ConflictError{Stream: p.Stream, Expected: p.Expected, Actual: o.version}
+		return es.AppendResult{}, es.Conflict(p.Stream, p.Expected, o.version)
 	}
 	return es.AppendResult{Version: o.version, Position: o.position, Duplicate: o.duplicate}, nil
 }
@@ -98,14 +97,17 @@ func (l *tables) appendEvents(t *transaction, batch []es.Prepared) ([]outcome, e
 	outcomes := make([]outcome, len(batch))
 	for i, p := range batch {
 		if row, ok := heads[i]; ok {
-			outcomes[i] = outcome{written: true, version: row.version, position: l.insert(t, p, row, own, early)}
+			position, err := l.insert(t, p, row, own, early)
+			if err != nil {
+				return nil, err
+			}
+			outcomes[i] = outcome{written: true, version: row.version, position: position}
 		}
 	}
 	// A statement of its own, which sees what whoever was waited for has committed.
 	for i, p := range batch {
 		if _, ok := heads[i]; !ok {
-			row, _ := l.streams.get(t, p.Stream.String())
-			outcomes[i] = l.duplicateOrConflict(t, p, row.version)
+			outcomes[i] = l.duplicateOrConflict(t, p)
 		}
 	}
 	return outcomes, nil
@@ -115,20 +117,22 @@ func (l *tables) appendEvents(t *transaction, batch []es.Prepared) ([]outcome, e
 // is not to be written. Where some append names none, all streams are locked first.
 func (l *tables) exact(t *transaction, batch []es.Prepared) ([]int64, error) {
 	exact := make([]int64, len(batch))
-	inexact := slices.ContainsFunc(batch, func(p es.Prepared) bool { return p.Expected < 0 })
+	inexact := slices.ContainsFunc(batch, func(p es.Prepared) bool { return p.Expected.Number() < 0 })
 	if inexact {
 		if err := l.lockStreams(t, batch); err != nil {
 			return nil, err
 		}
 	}
 	for i, p := range batch {
-		exact[i] = int64(p.Expected)
-		if p.Expected >= 0 {
+		row, _ := l.streams.get(t, p.Stream.String())
+		if exact[i] = p.Expected.Number(); exact[i] >= 0 {
+			if last := p.Expected.Last(); last != uuid.Nil && last != row.last {
+				exact[i] = -1
+			}
 			continue
 		}
-		row, _ := l.streams.get(t, p.Stream.String())
 		exact[i] = row.version
-		if _, repeated := l.findAnywhere(t, p, row.version); repeated || !p.Expected.Admits(row.version) {
+		if _, repeated := l.findAnywhere(t, p); repeated || !p.Expected.Admits(row.version) {
 			exact[i] = -1
 		}
 	}
@@ -208,6 +212,7 @@ func (l *tables) advance(t *transaction, batch []es.Prepared, exact []int64, own
 		}
 		row.version += int64(len(batch[i].Events))
 		row.lastKey = max(row.lastKey, own)
+		row.last = batch[i].Events[len(batch[i].Events)-1].ID
 		l.streams.put(t, id, row)
 		l.wrote(t, lockKey{"streams", id})
 		heads[i] = row
@@ -216,7 +221,7 @@ func (l *tables) advance(t *transaction, batch []es.Prepared, exact []int64, own
 }
 
 // insert writes the events of an append and returns the position of the last one.
-func (l *tables) insert(t *transaction, p es.Prepared, row streamRow, own window.XID, early func() int64) int64 {
+func (l *tables) insert(t *transaction, p es.Prepared, row streamRow, own window.XID, early func() int64) (int64, error) {
 	var held window.XID
 	if row.lastKey > own && !l.wrong.heldNever {
 		held = row.lastKey
@@ -234,12 +239,36 @@ func (l *tables) insert(t *transaction, p es.Prepared, row streamRow, own window
 		if r.Data == nil {
 			r.Data = []byte{}
 		}
+		if err := l.reserveID(t, e.ID); err != nil {
+			return 0, err
+		}
 		t.write()
 		ev := &eventRow{Recorded: r, Row: window.Row{Position: position, XID: own, HeldUntil: held}, stream: row.number, by: t.level()}
 		at, _ := slices.BinarySearchFunc(l.events, position, func(e *eventRow, p int64) int { return cmp.Compare(e.Row.Position, p) })
 		l.events = slices.Insert(l.events, at, ev)
 	}
-	return position
+	return position, nil
+}
+
+// reserveID is the unique index on ids: it waits for whoever is about to bring the id into
+// the log, and fails if that is what became of it.
+func (l *tables) reserveID(t *transaction, id uuid.UUID) error {
+	for {
+		i := slices.IndexFunc(l.events, func(e *eventRow) bool { return e.ID == id && !e.by.isRolledBack() })
+		if i < 0 {
+			return nil
+		}
+		if l.events[i].by.visibleTo(t) {
+			return fmt.Errorf("%w: %s", es.ErrDuplicateID, id)
+		}
+		other := l.events[i].by.transaction
+		if err := t.wait(func() bool { return t.state != active || other.state != active && other.state != failed }); err != nil {
+			return err
+		}
+		if t.state != active {
+			return errEnded
+		}
+	}
 }
 
 func (l *tables) drawPosition(t *transaction) int64 {
@@ -277,39 +306,41 @@ func (l *tables) drawEarly(t *transaction, batch []es.Prepared) func() int64 {
 	}
 }
 
-// findAnywhere looks for an append without an expected version at the end of its stream.
-func (l *tables) findAnywhere(t *transaction, p es.Prepared, head int64) (outcome, bool) {
+// findAnywhere looks for an append without an expected version in its stream.
+func (l *tables) findAnywhere(t *transaction, p es.Prepared) (outcome, bool) {
 	if _, exact := p.Expected.Version(); exact || !p.Repeatable {
 		return outcome{}, false
 	}
-	return l.find(t, p, head-int64(max(searchedEvents, len(p.Events)))+1, head)
+	return l.find(t, p)
 }
 
 // duplicateOrConflict answers an append that was not written.
-func (l *tables) duplicateOrConflict(t *transaction, p es.Prepared, head int64) outcome {
-	if o, ok := l.findAnywhere(t, p, head); ok {
+func (l *tables) duplicateOrConflict(t *transaction, p es.Prepared) outcome {
+	if o, ok := l.findAnywhere(t, p); ok {
 		return o
 	}
 	if version, exact := p.Expected.Version(); exact {
-		if o, ok := l.find(t, p, version+1, version+1); ok {
+		if o, ok := l.find(t, p); ok && o.version == version+int64(len(p.Events)) {
 			return o
 		}
 	}
-	return outcome{version: head}
+	row, _ := l.streams.get(t, p.Stream.String())
+	return outcome{version: row.version}
 }
 
-// find looks for the events of an append, the first of them at a version from first to
-// last. The latest such place counts.
-func (l *tables) find(t *transaction, p es.Prepared, first, last int64) (outcome, bool) {
+// find looks for the events of an append in its stream.
+func (l *tables) find(t *transaction, p es.Prepared) (outcome, bool) {
 	events := l.ofStream(t, p.Stream)
-	for at := min(last, int64(len(events)-len(p.Events)+1)); at >= max(first, 1); at-- {
-		place := events[at-1 : at-1+int64(len(p.Events))]
-		if slices.EqualFunc(place, p.Events, func(r *eventRow, e es.EventData) bool { return r.ID == e.ID }) {
-			end := place[len(place)-1]
-			return outcome{duplicate: true, version: end.Version, position: end.Row.Position}, true
-		}
+	first := slices.IndexFunc(events, func(e *eventRow) bool { return e.ID == p.Events[0].ID })
+	if first < 0 || first+len(p.Events) > len(events) {
+		return outcome{}, false
 	}
-	return outcome{}, false
+	place := events[first : first+len(p.Events)]
+	if !slices.EqualFunc(place, p.Events, func(r *eventRow, e es.EventData) bool { return r.ID == e.ID }) {
+		return outcome{}, false
+	}
+	end := place[len(place)-1]
+	return outcome{duplicate: true, version: end.Version, position: end.Row.Position}, true
 }
 
 // ofStream returns the events of a stream that t sees, by version.

@@ -10,6 +10,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/peatlog/peat/es"
 	"github.com/peatlog/peat/internal/listeners"
 	"github.com/peatlog/peat/internal/page"
@@ -151,7 +153,7 @@ func (l *tables) appendOne(t *transaction, p es.Prepared) (outcome, error) {
 	}
 	if len(p.Events) == 0 {
 		row, _ := l.streams.get(t, p.Stream.String())
-		return outcome{written: p.Expected.Admits(row.version), version: row.version}, nil
+		return outcome{written: p.Expected.AdmitsLast(row.version, row.last), version: row.version}, nil
 	}
 	outcomes, err := l.append(t, []es.Prepared{p})
 	if err != nil {
@@ -257,11 +259,58 @@ func (l *tables) writeSnapshot(t *transaction, s es.Snapshot) error {
 	if err != nil {
 		return fmt.Errorf("write the snapshot of %s: %w", s.Stream, err)
 	}
-	if old, ok := l.snapshots.get(t, s.Stream.String()); !ok || old.Schema != s.Schema || old.Version < s.Version {
+	if old, ok := l.snapshots.get(t, s.Stream.String()); !ok || old.Schema != s.Schema || old.Form != s.Form || old.Version < s.Version {
 		s.Data = slices.Clone(s.Data)
 		l.snapshots.put(t, s.Stream.String(), s)
 	}
 	return nil
+}
+
+// DeleteSnapshots implements [es.Snapshotter].
+func (l *Log) DeleteSnapshots(ctx context.Context, category string) (n int, err error) {
+	err = l.within(ctx, func(t *transaction) (err error) {
+		n, err = l.db.deleteSnapshots(t, category)
+		return err
+	})
+	return n, err
+}
+
+func (l *tables) deleteSnapshots(t *transaction, category string) (n int, err error) {
+	if err := cmp.Or(es.ValidateCategory(category), t.check()); err != nil {
+		return 0, err
+	}
+	for _, key := range l.snapshots.keys(t) {
+		if s, _ := l.snapshots.get(t, key); s.Stream.Category != category {
+			continue
+		}
+		if err := t.lock("snapshots", key); err != nil {
+			t.fail()
+			return 0, err
+		}
+		l.snapshots.del(t, key)
+		n++
+	}
+	return n, nil
+}
+
+// FindEvents implements [es.EventFinder].
+func (l *Log) FindEvents(ctx context.Context, ids ...uuid.UUID) ([]es.Recorded, error) {
+	return l.findEvents(ctx, nil, ids)
+}
+
+func (l *Log) findEvents(ctx context.Context, t *transaction, ids []uuid.UUID) ([]es.Recorded, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err := l.readable(ctx, t); err != nil {
+		return nil, fmt.Errorf("find events: %w", err)
+	}
+	var found []es.Recorded
+	for _, e := range l.db.events {
+		if slices.Contains(ids, e.ID) && e.by.visibleTo(t) {
+			found = append(found, e.Recorded)
+		}
+	}
+	return found, nil
 }
 
 // Feed implements [es.Feed].

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"iter"
 
+	"github.com/google/uuid"
+
 	"github.com/peatlog/peat/es"
 )
 
@@ -138,6 +140,20 @@ func (tx *Tx) ReadSnapshot(ctx context.Context, stream es.StreamID) (es.Snapshot
 // WriteSnapshot implements [es.Snapshotter].
 func (tx *Tx) WriteSnapshot(ctx context.Context, s es.Snapshot) error {
 	return tx.do(ctx, func(t *transaction) error { return tx.log.db.writeSnapshot(t, s) })
+}
+
+// DeleteSnapshots implements [es.Snapshotter].
+func (tx *Tx) DeleteSnapshots(ctx context.Context, category string) (n int, err error) {
+	err = tx.do(ctx, func(t *transaction) (err error) {
+		n, err = tx.log.db.deleteSnapshots(t, category)
+		return err
+	})
+	return n, err
+}
+
+// FindEvents implements [es.EventFinder].
+func (tx *Tx) FindEvents(ctx context.Context, ids ...uuid.UUID) ([]es.Recorded, error) {
+	return tx.log.findEvents(ctx, tx.t, ids)
 }
 
 // AfterCommit implements [es.Tx].

@@ -46,9 +46,13 @@ func (s *Scenario[A, E]) Given(events ...E) *Scenario[A, E] {
 // When decides on the state that the given events make.
 func (s *Scenario[A, E]) When(decide func(A) ([]E, error)) *Outcome[A, E] {
 	s.t.Helper()
-	state := s.fold()
+	now := s.fold()
+	state, err := s.def.Clone(now)
+	if err != nil {
+		s.t.Fatal(err)
+	}
 	events, err := decide(state)
-	if diff := diff(s.fold(), state); diff != "" {
+	if diff := diff(now, state); diff != "" {
 		s.t.Errorf("the decision changed the state; only events may (-before +after):\n%s", diff)
 	}
 	return &Outcome[A, E]{scenario: s, events: events, err: err}
@@ -61,7 +65,9 @@ func (s *Scenario[A, E]) fold() A {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	root.Record(s.given...)
+	if root.Record(s.given...); root.Err() != nil {
+		s.t.Fatal(root.Err())
+	}
 	return root.State()
 }
 
@@ -105,14 +111,46 @@ func (o *Outcome[A, E]) Then(want ...E) A {
 	return o.scenario.Given(o.events...).fold()
 }
 
-// ThenError wants the decision to refuse with an error that is target, in the
-// sense of errors.Is, and to answer no events beside it.
+// ThenErrorAs wants the decision to refuse with an error of type T, in the sense of
+// errors.As, and to answer no events beside it. It returns the error:
+//
+//	refused := aggregatetest.ThenErrorAs[*account.LimitError](outcome)
+func ThenErrorAs[T error, A aggregate.Aggregate[E], E es.Event](o *Outcome[A, E]) T {
+	t := o.scenario.t
+	t.Helper()
+	found, ok := errors.AsType[T](o.err)
+	if !ok {
+		t.Errorf("got error %v, want one of type %v", o.err, reflect.TypeFor[T]())
+	}
+	o.answersNothing()
+	return found
+}
+
+// ThenError wants the decision to refuse with target, and to answer no events beside it.
+// The error must be target in the sense of errors.Is, or wrap an error of the same type
+// that is equal to target in all fields.
 func (o *Outcome[A, E]) ThenError(target error) {
 	t := o.scenario.t
 	t.Helper()
-	if !errors.Is(o.err, target) {
+	if !errors.Is(o.err, target) && !wraps(o.err, target) {
 		t.Errorf("got error %v, want %v", o.err, target)
 	}
+	o.answersNothing()
+}
+
+// wraps reports whether err wraps an error of target's type that is equal to it.
+func wraps(err, target error) bool {
+	if err == nil || target == nil {
+		return false
+	}
+	found := reflect.New(reflect.TypeOf(target))
+	return errors.As(err, found.Interface()) && diff(target, found.Elem().Interface().(error)) == ""
+}
+
+// answersNothing wants no events beside an error.
+func (o *Outcome[A, E]) answersNothing() {
+	t := o.scenario.t
+	t.Helper()
 	if o.err != nil && len(o.events) > 0 {
 		t.Errorf("refused and answered %d events all the same; they would be lost", len(o.events))
 	}

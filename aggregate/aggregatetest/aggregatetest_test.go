@@ -25,8 +25,12 @@ func (added) EventType() string     { return "sum.added" }
 func (added) isEvent()              {}
 func (forgetful) EventType() string { return "sum.forgetful" }
 func (forgetful) isEvent()          {}
-func (foreign) EventType() string   { return "sum.foreign" }
-func (foreign) isEvent()            {}
+
+// Its own methods lose what it holds, which no look at the type can tell.
+func (forgetful) MarshalText() ([]byte, error) { return []byte("forgotten"), nil }
+func (*forgetful) UnmarshalText([]byte) error  { return nil }
+func (foreign) EventType() string              { return "sum.foreign" }
+func (foreign) isEvent()                       {}
 
 type sum struct{ total int }
 
@@ -64,7 +68,16 @@ func TestScenarioPassesWhatIsAsWanted(t *testing.T) {
 	aggregatetest.For(t, sums).
 		When(func(*sum) ([]event, error) { return nil, nil }).
 		Then()
+	limited := aggregatetest.For(t, sums).When(func(*sum) ([]event, error) { return nil, fmt.Errorf("add: %w", &limitError{Limit: 5}) })
+	limited.ThenError(&limitError{Limit: 5})
+	if e := aggregatetest.ThenErrorAs[*limitError](limited); e == nil || e.Limit != 5 {
+		t.Errorf("got %+v", e)
+	}
 }
+
+type limitError struct{ Limit int }
+
+func (e *limitError) Error() string { return fmt.Sprintf("over the limit of %d", e.Limit) }
 
 // recorder is a testing.TB that notes failures instead of failing.
 type recorder struct {
@@ -92,6 +105,12 @@ func TestScenarioFailsOn(t *testing.T) {
 			aggregatetest.For(t, sums).When(func(s *sum) ([]event, error) { return s.add(-1) }).Then(added{-1})
 		}, "refused: negative"},
 		"no refusal": {func(t testing.TB) { aggregatetest.For(t, sums).When(addOne).ThenError(errNegative) }, "got error <nil>, want negative"},
+		"an error of the type with other fields": {func(t testing.TB) {
+			aggregatetest.For(t, sums).When(func(*sum) ([]event, error) { return nil, &limitError{5} }).ThenError(&limitError{6})
+		}, "got error over the limit of 5, want over the limit of 6"},
+		"an error of another type": {func(t testing.TB) {
+			aggregatetest.ThenErrorAs[*limitError](aggregatetest.For(t, sums).When(func(*sum) ([]event, error) { return nil, errNegative }))
+		}, "got error negative, want one of type *aggregatetest_test.limitError"},
 		"events beside an error": {func(t testing.TB) {
 			aggregatetest.For(t, sums).When(func(*sum) ([]event, error) { return []event{added{1}}, errNegative }).ThenError(errNegative)
 		}, "answered 1 events all the same"},

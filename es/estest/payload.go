@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/google/uuid"
 
 	"github.com/peatlog/peat/es"
 )
@@ -143,8 +144,9 @@ func meaning(t *testing.T, text []byte) string {
 func testContextMetadata(t *testing.T, b Backend) {
 	ctx := es.WithMetadata(t.Context(), es.Metadata{Actor: "outer", CorrelationID: "c", Values: map[string]string{"a": "outer", "b": "outer"}})
 	ctx = es.WithMetadata(ctx, es.Metadata{Actor: "ctx", Values: map[string]string{"a": "ctx"}})
+	ownMetadata := es.Metadata{Actor: "own", Values: map[string]string{"c": "own"}}
 	own := event(2)
-	own.Metadata = es.Metadata{Actor: "own", Values: map[string]string{"c": "own"}}
+	own.ID, own.Metadata = uuid.Nil, ownMetadata
 	appendBoth := func(ctx context.Context, s es.Appender) error {
 		_, err := s.Append(ctx, stream, es.Any, event(1), own)
 		return err

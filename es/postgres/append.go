@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
 
@@ -25,7 +26,7 @@ func (o outcome) result(p es.Prepared) (es.AppendResult, error) {
 	case "written", "duplicate":
 		return es.AppendResult{Version: o.version, Position: o.position, Duplicate: o.kind == "duplicate"}, nil
 	case "conflict":
-		return es.AppendResult{}, &es.ConflictError{Stream: p.Stream, Expected: p.Expected, Actual: o.version}
+		return es.AppendResult{}, es.Conflict(p.Stream, p.Expected, o.version)
 	default:
 		return es.AppendResult{}, fmt.Errorf("append to %s: the database answered %q; is its append function of another version?", p.Stream, o.kind)
 	}
@@ -61,7 +62,8 @@ func (s *session) appendBatch(ctx context.Context, db querier, batch []request) 
 	return outcomes, err
 }
 
-// single reports whether r is for the function that appends one event.
+// single reports whether r is for the function that appends one event. What has no
+// expected version is looked for under the lock, which that function does not do.
 func (r request) single() bool { return len(r.Events) == 1 && !r.searched() }
 
 // searched reports whether the ids of r are to be looked for in the stream.
@@ -70,10 +72,16 @@ func (r request) searched() bool {
 	return r.Repeatable && !exact
 }
 
+// last returns the id of the event that the stream is expected to end with, NULL for any.
+func (r request) last() pgtype.UUID {
+	last := r.Expected.Last()
+	return pgtype.UUID{Bytes: last, Valid: last != uuid.Nil}
+}
+
 // encodeEvent returns the arguments of that function.
 func encodeEvent(r request) []any {
 	id, data, blob := payload(r.Events[0])
-	return []any{r.stream, int64(r.Expected), id, r.Events[0].Type, data, blob, text(r.Metadata[0])}
+	return []any{r.stream, r.Expected.Number(), r.last(), id, r.Events[0].Type, data, blob, text(r.Metadata[0])}
 }
 
 // encodeBatch returns the arguments of the function that appends to many streams: first
@@ -85,13 +93,14 @@ func encodeBatch(batch []request) []any {
 		n += len(r.Events)
 	}
 	streams, expected := make([]string, len(batch)), make([]int64, len(batch))
+	last := make(pgtype.FlatArray[pgtype.UUID], len(batch))
 	firsts, counts, search := make([]int32, len(batch)), make([]int32, len(batch)), make([]bool, len(batch))
 
 	types := make([]string, 0, n)
 	ids, blobs := make(pgtype.FlatArray[pgtype.UUID], 0, n), make(pgtype.FlatArray[[]byte], 0, n)
 	data, metadata := make(pgtype.FlatArray[*string], 0, n), make(pgtype.FlatArray[*string], 0, n)
 	for i, r := range batch {
-		streams[i], expected[i], search[i] = r.stream, int64(r.Expected), r.searched()
+		streams[i], expected[i], last[i], search[i] = r.stream, r.Expected.Number(), r.last(), r.searched()
 		firsts[i], counts[i] = int32(len(types)+1), int32(len(r.Events))
 		for j, e := range r.Events {
 			id, json, blob := payload(e)
@@ -99,7 +108,7 @@ func encodeBatch(batch []request) []any {
 			data, metadata = append(data, json), append(metadata, text(r.Metadata[j]))
 		}
 	}
-	return []any{streams, expected, firsts, counts, search, ids, types, data, blobs, metadata}
+	return []any{streams, expected, last, firsts, counts, search, ids, types, data, blobs, metadata}
 }
 
 // payload returns the id of an event and its data, as text or as a blob.

@@ -54,6 +54,7 @@ func TestIndexesAreThese(t *testing.T) {
 	}
 	want := []string{
 		"events_category_position_idx", // reads and feeds of a category
+		"events_event_id_key",          // repeated appends and commands, however old
 		"events_held_until_idx",        // settled feeds; partial, of the few inverted events
 		"events_pkey",                  // reads of the log, feeds
 		"events_stream_version_key",    // reads of a stream, expected versions

@@ -32,6 +32,8 @@ func statementError(err error) error {
 		return err
 	}
 	switch {
+	case pgErr.Code == "23505" && pgErr.ConstraintName == "events_event_id_key":
+		return fmt.Errorf("%w, an id is in the log once: %w", es.ErrDuplicateID, err)
 	case pgErr.Code == "40001", pgErr.Code == "40P01", pgErr.Code == "55P03":
 		// serialization_failure, deadlock_detected, lock_not_available
 		return fmt.Errorf("%w, repeat the transaction: %w", es.ErrBusy, err)

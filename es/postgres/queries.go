@@ -29,7 +29,7 @@ type queries struct {
 	acquireLeases, releaseLeases, renewLeases                string
 	joinGroups, members                                      string
 	feed, feedArm, feedStragglers, feedStream, feedBackstop  string
-	readSnapshot, writeSnapshot                              string
+	readSnapshot, writeSnapshot, deleteSnapshots, findEvents string
 	readStream, readAll, readCategory                        bothWays
 	createMigrations, appliedMigrations, recordMigration     string
 	lockMigrations, sequenceCache                            string
@@ -90,7 +90,8 @@ func newQueries(schema string) queries {
 	q.epochs, q.feed, q.feedBackstop = one("epochs"), one("feed"), one("feed_backstop")
 	q.feedArm, q.feedStragglers = part("feed_arm"), part("feed_stragglers")
 	q.feedStream = strings.Replace(part("feed_stream"), "{delivered}", part("feed_version"), 1)
-	q.readSnapshot, q.writeSnapshot = one("read_snapshot"), one("write_snapshot")
+	q.readSnapshot, q.writeSnapshot, q.deleteSnapshots = one("read_snapshot"), one("write_snapshot"), one("delete_snapshots")
+	q.findEvents = one("find_events")
 	q.readStream, q.readAll, q.readCategory = both("read_stream"), both("read_all"), both("read_category")
 	q.createMigrations, q.appliedMigrations, q.recordMigration = one("create_migrations"), one("applied_migrations"), one("record_migration")
 	q.lockMigrations, q.sequenceCache = one("lock_migrations"), one("sequence_cache")

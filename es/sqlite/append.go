@@ -12,27 +12,24 @@ import (
 	"github.com/peatlog/peat/es"
 )
 
-// searchedEvents is how far back an append without an expected version is looked for.
-const searchedEvents = 100
-
 // append writes one append, which is not empty, in the transaction that the
 // session is in. A conflict is an answer: nothing was written. After any other
 // error a part of the append may be in the transaction.
 func (s *session) append(ctx context.Context, p es.Prepared) (es.AppendResult, error) {
-	_, exact := p.Expected.Version()
+	version, exact := p.Expected.Version()
 	if p.Repeatable && !exact {
-		number, head, err := s.streamHead(ctx, p.Stream)
-		if err != nil {
-			return es.AppendResult{}, err
-		}
-		first := head - int64(max(searchedEvents, len(p.Events))) + 1
-		if result, found, err := s.findAppend(ctx, p, number, first, head, head); found || err != nil {
+		if result, found, err := s.findAppend(ctx, p); found || err != nil {
 			return result, err
 		}
 	}
-	var number, version int64
+	var number int64
+	var expectedLast any
+	if last := p.Expected.Last(); last != uuid.Nil {
+		expectedLast = last[:]
+	}
+	last := p.Events[len(p.Events)-1].ID
 	err := queryRow(ctx, s.db, s.sql.advanceStream,
-		[]any{p.Stream.String(), p.Stream.Category, len(p.Events), int64(p.Expected)}, &number, &version)
+		[]any{p.Stream.String(), p.Stream.Category, len(p.Events), p.Expected.Number(), expectedLast, last[:]}, &number, &version)
 	if errors.Is(err, sql.ErrNoRows) {
 		return s.duplicateOrConflict(ctx, p)
 	}
@@ -48,29 +45,31 @@ func (s *session) append(ctx context.Context, p es.Prepared) (es.AppendResult, e
 
 // duplicateOrConflict answers an append whose stream is not as expected.
 func (s *session) duplicateOrConflict(ctx context.Context, p es.Prepared) (es.AppendResult, error) {
-	number, head, err := s.streamHead(ctx, p.Stream)
-	if err != nil {
-		return es.AppendResult{}, err
-	}
 	if version, exact := p.Expected.Version(); exact && p.Repeatable {
-		first, last := version+1, version+int64(len(p.Events))
-		if result, found, err := s.findAppend(ctx, p, number, first, first, last); found || err != nil {
+		result, found, err := s.findAppend(ctx, p)
+		if err != nil || found && result.Version == version+int64(len(p.Events)) {
 			return result, err
 		}
 	}
-	return es.AppendResult{}, conflict(p, head)
+	head, err := s.streamHead(ctx, p.Stream)
+	if err != nil {
+		return es.AppendResult{}, err
+	}
+	return es.AppendResult{}, conflict(p, head.version)
 }
 
 func conflict(p es.Prepared, actual int64) error {
-	return &es.ConflictError{Stream: p.Stream, Expected: p.Expected, Actual: actual}
+	return es.Conflict(p.Stream, p.Expected, actual)
 }
 
 // findAppend looks for an append that is in the log already: the events with
-// exactly these ids, in this order and without others in between, the first of
-// them at a version from first to last, the last of them up to version end. The
-// latest such place counts.
-func (s *session) findAppend(ctx context.Context, p es.Prepared, number, first, last, end int64) (result es.AppendResult, found bool, err error) {
-	rows, err := s.db.QueryContext(ctx, s.sql.findAppend, number, first, last, p.Events[0].ID[:], end)
+// exactly these ids, in this order and without others in between, in its stream.
+func (s *session) findAppend(ctx context.Context, p es.Prepared) (result es.AppendResult, found bool, err error) {
+	head, err := s.streamHead(ctx, p.Stream)
+	if err != nil || head.number == 0 {
+		return result, false, err
+	}
+	rows, err := s.db.QueryContext(ctx, s.sql.findAppend, head.number, p.Events[0].ID[:], len(p.Events))
 	if err != nil {
 		return result, false, statementError(err)
 	}
@@ -85,16 +84,11 @@ func (s *session) findAppend(ctx context.Context, p es.Prepared, number, first, 
 		copy(at.id[:], id)
 		places = append(places, at)
 	}
-	if err := rows.Err(); err != nil {
+	if err := rows.Err(); err != nil || !holds(places, p.Events) {
 		return result, false, statementError(err)
 	}
-	for i := len(places) - len(p.Events); i >= 0; i-- {
-		if at := places[i : i+len(p.Events)]; holds(at, p.Events) {
-			end := at[len(at)-1]
-			return es.AppendResult{Version: end.version, Position: end.position, Duplicate: true}, true, nil
-		}
-	}
-	return result, false, nil
+	end := places[len(places)-1]
+	return es.AppendResult{Version: end.version, Position: end.position, Duplicate: true}, true, nil
 }
 
 // place is where an event is.
@@ -105,6 +99,9 @@ type place struct {
 
 // holds reports whether the events are at these places, without a hole.
 func holds(at []place, events []es.EventData) bool {
+	if len(at) != len(events) {
+		return false
+	}
 	for i, e := range events {
 		if at[i].id != e.ID || at[i].version != at[0].version+int64(i) {
 			return false
@@ -135,6 +132,9 @@ func (s *session) insertEvents(ctx context.Context, p es.Prepared, number, first
 			args = append(args, nullable(p.Metadata[i]))
 		}
 		result, err := s.db.ExecContext(ctx, text, args...)
+		if isDuplicate(err) {
+			return 0, fmt.Errorf("%w, an id is in the log once: %w", es.ErrDuplicateID, err)
+		}
 		if err != nil {
 			return 0, fmt.Errorf("insert events: %w", err)
 		}

@@ -134,8 +134,8 @@ func TestEventsAroundAHoleAreNoAppend(t *testing.T) {
 	}
 	mustAppend(t, s, streamA, es.NoStream, events...)
 	execSQL(t, openSQL(t, path), "DELETE FROM peat_events WHERE stream_version = 2")
-	if result := mustAppend(t, s, streamA, es.Any, events[0], events[2]); result.Duplicate {
-		t.Errorf("found as %+v", result)
+	if result, err := s.Append(t.Context(), streamA, es.Any, events[0], events[2]); !errors.Is(err, es.ErrDuplicateID) {
+		t.Errorf("found as %+v, %v; want ErrDuplicateID", result, err)
 	}
 }
 

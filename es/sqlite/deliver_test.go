@@ -162,7 +162,7 @@ func TestLagIsCountedUpToALimit(t *testing.T) {
 		execSQL(t, openSQL(t, path), `
 			WITH RECURSIVE v (n) AS (SELECT max(stream_version) + 1 FROM peat_events UNION ALL SELECT n + 1 FROM v WHERE n < ?)
 			INSERT INTO peat_events (stream_no, stream_version, category, recorded_at, event_id, event_type, data)
-			SELECT stream_no, n, category, recorded_at, event_id, event_type, data FROM v, peat_events
+			SELECT stream_no, n, category, recorded_at, randomblob(16), event_type, data FROM v, peat_events
 			WHERE global_position = 1`, c.events)
 		got, err := s.Lag(t.Context(), "", es.FeedOptions{})
 		got.Age = 0

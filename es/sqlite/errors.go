@@ -33,6 +33,13 @@ func code(err error) int {
 	return 0
 }
 
+// isDuplicate reports whether an insert of events failed because an id is in the log. (The
+// versions of a stream, which are unique as well, are counted under the write lock.)
+func isDuplicate(err error) bool {
+	e, ok := errors.AsType[*sqlite.Error](err)
+	return ok && e.Code() == sqlite3.SQLITE_CONSTRAINT_UNIQUE
+}
+
 // statementError gives an error of SQLite the sentinel of package es that says
 // what it means for the caller.
 func statementError(err error) error {

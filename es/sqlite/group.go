@@ -54,6 +54,21 @@ func (s *Store) WriteSnapshot(ctx context.Context, snap es.Snapshot) error {
 	return nil
 }
 
+// DeleteSnapshots implements [es.Snapshotter].
+func (s *Store) DeleteSnapshots(ctx context.Context, category string) (n int, err error) {
+	if err := es.ValidateCategory(category); err != nil {
+		return 0, err
+	}
+	err = s.change(ctx, func(ctx context.Context, in *session) (err error) {
+		n, err = in.exec(ctx, in.sql.deleteSnapshots, category)
+		return err
+	})
+	if err != nil {
+		return 0, fmt.Errorf("delete the snapshots of %s: %w", category, err)
+	}
+	return n, nil
+}
+
 // change has f written in some batch: something else than an append. f may run twice,
 // when something else in the batch fails.
 func (s *Store) change(ctx context.Context, f func(ctx context.Context, in *session) error) error {

@@ -126,8 +126,8 @@ func TestOpenAtOnceByManyMigratesOnce(t *testing.T) {
 	}
 	all.Wait()
 	n := 0
-	if err := openSQL(t, path).QueryRow("SELECT count(*) FROM peat_migrations").Scan(&n); err != nil || n != 2 {
-		t.Errorf("%d migrations recorded, want 2; error %v", n, err)
+	if err := openSQL(t, path).QueryRow("SELECT count(*) FROM peat_migrations").Scan(&n); err != nil || n != 3 {
+		t.Errorf("%d migrations recorded, want 3; error %v", n, err)
 	}
 }
 
@@ -167,7 +167,7 @@ func TestFileOpenedTwiceIsOneLog(t *testing.T) {
 	one, two := openStore(t, path, sqlite.Options{}), openStore(t, path, sqlite.Options{})
 	mustAppend(t, one, streamA, es.NoStream, noted())
 	mustAppend(t, two, streamA, es.Exact(1), noted())
-	if n := count(t, one, streamA); n != 2 {
+	if n := count(t, one, streamA); n != 3 {
 		t.Errorf("%d events, want 2", n)
 	}
 }

@@ -18,7 +18,8 @@ const eventParameters = "(?, ?, ?, ?, ?, ?, ?, ?, ?)"
 type queries struct {
 	streamHead, advanceStream, findAppend, lockStream string
 	insertEvent, insertChunk                          string
-	readSnapshot, writeSnapshot                       string
+	readSnapshot, writeSnapshot, deleteSnapshots      string
+	findEvent                                         string
 	readStream, readAll, readCategory                 bothWays
 	createMigrations, hasMigrations                   string
 	appliedMigrations, recordMigration                string
@@ -75,7 +76,8 @@ func newQueries() *queries {
 		streamHead: one("stream_head"), advanceStream: one("advance_stream"),
 		findAppend: one("find_append"), lockStream: one("lock_stream"),
 		insertEvent: insert(1), insertChunk: insert(chunkRows),
-		readSnapshot: one("read_snapshot"), writeSnapshot: one("write_snapshot"),
+		readSnapshot: one("read_snapshot"), writeSnapshot: one("write_snapshot"), deleteSnapshots: one("delete_snapshots"),
+		findEvent:  one("find_event"),
 		readStream: both("read_stream"), readAll: both("read_all"), readCategory: both("read_category"),
 		createMigrations: one("create_migrations"), hasMigrations: one("has_migrations"),
 		appliedMigrations: one("applied_migrations"), recordMigration: one("record_migration"),
@@ -86,7 +88,7 @@ func newQueries() *queries {
 // reads are the statements that the readers keep prepared.
 func (q *queries) reads() []string {
 	return []string{
-		q.streamHead, q.readSnapshot,
+		q.streamHead, q.readSnapshot, q.findEvent,
 		q.readStream.forward, q.readStream.backward, q.readAll.forward, q.readAll.backward,
 		q.readCategory.forward, q.readCategory.backward, q.lastPosition, q.loadCheckpoint,
 		q.readers, q.streamAt, q.parked, q.discarded, q.readParked, q.generations,
@@ -96,7 +98,7 @@ func (q *queries) reads() []string {
 // writes are those that only the writer needs.
 func (q *queries) writes() []string {
 	return []string{
-		q.advanceStream, q.findAppend, q.lockStream, q.insertEvent, q.insertChunk, q.writeSnapshot,
+		q.advanceStream, q.findAppend, q.lockStream, q.insertEvent, q.insertChunk, q.writeSnapshot, q.deleteSnapshots,
 		q.saveProgress, q.park, q.unpark, q.countParked, q.countClaim, q.claim, q.fence, q.forget, q.forgetParked, q.recordFailure,
 		q.requestRedrive, q.recordDiscard, q.discard, q.firstGeneration, q.beginRebuild, q.cancelRebuild, q.takeOver,
 		q.savepoint, q.rollbackTo, q.release,

@@ -130,6 +130,21 @@ func (t *Tx) WriteSnapshot(ctx context.Context, snap es.Snapshot) error {
 	return nil
 }
 
+// DeleteSnapshots implements [es.Snapshotter].
+func (t *Tx) DeleteSnapshots(ctx context.Context, category string) (n int, err error) {
+	if err := es.ValidateCategory(category); err != nil {
+		return 0, err
+	}
+	err = t.atomic(ctx, func(ctx context.Context) (err error) {
+		n, err = t.exec(ctx, t.sql.deleteSnapshots, category)
+		return err
+	})
+	if err != nil {
+		return 0, fmt.Errorf("delete the snapshots of %s: %w", category, err)
+	}
+	return n, nil
+}
+
 // LockStream implements [es.Tx]. The lock is the file's write lock, which a
 // transaction of InTx has from the beginning: every other writer waits.
 func (t *Tx) LockStream(ctx context.Context, stream es.StreamID) (version int64, err error) {

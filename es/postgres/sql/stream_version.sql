@@ -1,2 +1,2 @@
--- The last version of a stream; no row where the stream is unknown.
-SELECT version FROM {schema}.streams WHERE stream_id = $1
+-- The last version of a stream and the id of its event; no row where the stream is unknown.
+SELECT version, last_event FROM {schema}.streams WHERE stream_id = $1

@@ -1,2 +1,2 @@
 -- The latest snapshot of a stream.
-SELECT version, event_id, state_schema, state FROM peat_snapshots WHERE stream_id = ?1
+SELECT version, event_id, state_schema, state_form, state FROM peat_snapshots WHERE stream_id = ?1
