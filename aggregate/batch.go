@@ -92,11 +92,15 @@ func (b *batch[A, E]) attempt(ctx context.Context) error {
 	case written:
 		b.settle(ctx, round)
 	case landed:
+		for _, c := range round.calls {
+			c.unknown = c.unknown || len(c.events) > 0
+		}
 		return b.reload(err)
 	case conflict:
-		return b.overtaken(ctx, round, err)
+		b.forget(round.calls)
+		return b.overtaken(ctx, err)
 	case refused:
-		b.forget(round)
+		b.forget(round.calls)
 		b.most = 1
 	case unproven:
 		b.answer(round, 0, err)
@@ -115,20 +119,20 @@ func (b *batch[A, E]) withdraw(r *round[A, E]) bool {
 	if !slices.ContainsFunc(r.calls, gone) {
 		return false
 	}
-	b.forget(r)
+	b.forget(r.calls)
 	for _, c := range r.calls {
 		if gone(c) {
-			c.reset()
-			c.err = c.ctx.Err()
+			c.fail(c.ctx.Err())
 			b.remove(c)
 		}
 	}
 	return true
 }
 
-// forget undoes what a round that is not written has noted of its commands.
-func (b *batch[A, E]) forget(r *round[A, E]) {
-	for _, c := range r.calls {
+// forget undoes what was noted of calls whose events are known not to be written, and
+// which are to decide again: until then, they can be withdrawn.
+func (b *batch[A, E]) forget(calls []*call[A, E]) {
+	for _, c := range calls {
 		if len(c.events) > 0 {
 			delete(b.landed, c.firstID())
 		}
@@ -206,9 +210,8 @@ func (b *batch[A, E]) watch() func(es.Recorded) {
 	}
 }
 
-// overtaken reads what others have written, after the conflict of a round.
-func (b *batch[A, E]) overtaken(ctx context.Context, r *round[A, E], err error) error {
-	b.forget(r)
+// overtaken reads what others have written, after a conflict.
+func (b *batch[A, E]) overtaken(ctx context.Context, err error) error {
 	b.stale, b.fresh = !b.fresh, true
 	known := b.line.root.version
 	if c, ok := errors.AsType[*es.ConflictError](err); ok && c.Actual <= known {
@@ -232,7 +235,6 @@ func (b *batch[A, E]) reload(err error) error {
 	b.line.use(nil)
 	clear(b.landed)
 	for _, c := range b.calls {
-		c.yield()
 		c.resolved = false
 	}
 	if err == nil {
@@ -244,8 +246,7 @@ func (b *batch[A, E]) reload(err error) error {
 // fail gives all calls that have no outcome this one.
 func (b *batch[A, E]) fail(err error) {
 	for _, c := range b.calls {
-		c.reset()
-		c.err = err
+		c.fail(err)
 	}
 	b.calls = nil
 }
@@ -253,10 +254,10 @@ func (b *batch[A, E]) fail(err error) {
 // answer gives the calls of a round from the n-th on an error, which is the outcome of those
 // that write, and of those that decided on what these write.
 func (b *batch[A, E]) answer(r *round[A, E], n int, err error) {
-	b.forget(r)
+	b.forget(r.calls[:n])
 	for _, c := range r.calls[n:] {
-		c.reset()
-		c.err = err
+		delete(b.landed, c.firstID())
+		c.fail(err)
 	}
 	b.calls = slices.Concat(b.calls[:n], b.calls[len(r.calls):])
 }
@@ -269,8 +270,7 @@ func (b *batch[A, E]) settle(ctx context.Context, r *round[A, E]) {
 	err := b.line.advance(r, keep)
 	if err != nil { // it is stored, and the fold does not bear it
 		for _, c := range r.calls[r.first:] {
-			c.reset()
-			c.err = err
+			c.fail(err)
 		}
 	} else if root := b.line.root; root.version > before {
 		b.repo.writeSnapshot(ctx, b.repo.takeSnapshot(ctx, root, before, root.version, root.last))

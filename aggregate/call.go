@@ -2,6 +2,8 @@ package aggregate
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"runtime/debug"
 	"sync/atomic"
 
@@ -14,8 +16,9 @@ type call[A Aggregate[E], E es.Event] struct {
 	ctx    context.Context
 	decide func(A) ([]E, error)
 	stage  atomic.Int32
-	// resolved is set when it is known whether the command is in the log.
-	resolved bool
+	// resolved is set when it is known whether the command is in the log, unknown while it
+	// may be there although nothing has answered the call.
+	resolved, unknown bool
 
 	// What the decision has recorded, as it comes back from a store, and its stored form.
 	events  []E
@@ -34,8 +37,8 @@ const (
 	withdrawn              // its caller has gone
 )
 
-func newCall[A Aggregate[E], E es.Event](ctx context.Context, stream es.StreamID, decide func(A) ([]E, error)) *call[A, E] {
-	return &call[A, E]{order: orderFrom(ctx, stream), ctx: ctx, decide: decide}
+func newCall[A Aggregate[E], E es.Event](ctx context.Context, stream es.StreamID, tx es.Tx, decide func(A) ([]E, error)) *call[A, E] {
+	return &call[A, E]{order: orderFrom(ctx, stream, tx), ctx: ctx, decide: decide}
 }
 
 // claim takes the call into a round. It fails if the caller has gone.
@@ -57,13 +60,26 @@ func (c *call[A, E]) answer() (*Root[A, E], error) {
 	}
 	if c.err == nil {
 		c.done()
+		return c.root, nil
 	}
-	return c.root, c.err
+	// The batch's context ends when all its callers have gone. Each of them is told why.
+	if ended := c.ctx.Err(); ended != nil && errors.Is(c.err, context.Canceled) && !errors.Is(c.err, ended) {
+		return nil, fmt.Errorf("%w: %w", ended, c.err)
+	}
+	return nil, c.err
 }
 
 // reset forgets the outcome of an earlier round.
 func (c *call[A, E]) reset() {
 	c.root, c.err, c.panicked, c.events, c.encoded = nil, nil, nil, nil, nil
+}
+
+// fail makes an error the outcome. Once the outcome was unknown, it stays so.
+func (c *call[A, E]) fail(err error) {
+	c.reset()
+	if c.err = err; c.unknown && !errors.Is(err, es.ErrOutcomeUnknown) {
+		c.err = &es.OutcomeUnknownError{Err: err}
+	}
 }
 
 // run decides on a state of the call's own, which is at this version, and applies the

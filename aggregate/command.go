@@ -15,10 +15,11 @@ import (
 type order struct {
 	command.Command
 	stream es.StreamID
+	tx     es.Tx // that it is to be executed in, nil for none
 }
 
-func orderFrom(ctx context.Context, stream es.StreamID) order {
-	return order{command.From(ctx), stream}
+func orderFrom(ctx context.Context, stream es.StreamID, tx es.Tx) order {
+	return order{command.From(ctx), stream, tx}
 }
 
 // commandSpace is the namespace of the ids of commands' events (RFC 9562, version 5).
@@ -44,15 +45,22 @@ func (o order) firstID() uuid.UUID {
 
 // repeated returns an error for a second command of one id on one stream in one context.
 func (o order) repeated() error {
-	if !o.Used(o.stream.String()) {
+	if !o.Used(o.stream.String(), o.tx) {
 		return nil
 	}
 	return fmt.Errorf("%w: the command %q was executed on %s in this context already; for another command on the same stream use es.WithSubCommand, and to repeat this one a new context",
 		es.ErrCommandReused, o.ID, o.stream)
 }
 
-// done notes that the command was executed.
-func (o order) done() { o.Use(o.stream.String()) }
+// done notes that the command was executed, for good when that is committed.
+func (o order) done() {
+	if o.tx == nil {
+		o.Use(o.stream.String(), nil)
+		return
+	}
+	o.Use(o.stream.String(), o.tx)
+	o.tx.AfterCommit(func() { o.Use(o.stream.String(), nil) })
+}
 
 // same returns an error if the event that the command is found by is that of another one.
 func (o order) same(landed es.Recorded) error {

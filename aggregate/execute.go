@@ -40,7 +40,7 @@ func (r *Repository[A, E]) Execute(ctx context.Context, key string, decide func(
 	if err != nil {
 		return nil, err
 	}
-	c := newCall(ctx, stream, decide)
+	c := newCall(ctx, stream, r.tx, decide)
 	if err := c.repeated(); err != nil {
 		return nil, err
 	}

@@ -170,7 +170,7 @@ func (r *Repository[A, E]) Save(ctx context.Context, root *Root[A, E]) error {
 	if len(root.pending) == done {
 		return nil
 	}
-	o := orderFrom(ctx, root.stream)
+	o := orderFrom(ctx, root.stream, r.tx)
 	if err := o.repeated(); err != nil {
 		return err
 	}

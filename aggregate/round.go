@@ -86,7 +86,8 @@ func (r *round[A, E]) add(c *call[A, E]) {
 	if !c.claim() {
 		return
 	}
-	if c.err = c.ctx.Err(); c.err != nil {
+	if err := c.ctx.Err(); err != nil {
+		c.fail(err)
 		return
 	}
 	def := r.batch.repo.def
@@ -98,6 +99,7 @@ func (r *round[A, E]) add(c *call[A, E]) {
 		}
 		return
 	}
+	c.unknown = false // it is not there
 	state, err := r.scratch()
 	if err != nil {
 		c.err = err

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -83,6 +84,24 @@ func (c *child) signal(t *testing.T, s syscall.Signal) {
 	if err := c.cmd.Process.Signal(s); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// freeze stops the child, and returns when all of it stands still.
+func (c *child) freeze(t *testing.T) {
+	t.Helper()
+	c.signal(t, syscall.SIGSTOP)
+	threads := fmt.Sprintf("/proc/%d/task/*/stat", c.cmd.Process.Pid)
+	eventually(t, "the child stands still", func() bool {
+		files, err := filepath.Glob(threads) // none where there is no /proc
+		for _, file := range files {
+			stat, readErr := os.ReadFile(file)
+			_, state, _ := strings.Cut(string(stat), ") ")
+			if err != nil || readErr != nil || !strings.HasPrefix(state, "T") {
+				return false
+			}
+		}
+		return true
+	})
 }
 
 // playChild is what the child does: it runs a consumer and says what happens.

@@ -58,7 +58,7 @@ func TestFrozenHolderDoesNoDamage(t *testing.T) {
 	store, _ := process(t, log, unique(), 4)
 	stop := start(t, w.runner(t, store, consumer("moves", subscribe.Transactional(store, subscribe.EachIn(notes, y.each)))))
 	frozen := time.Now()
-	c.signal(t, syscall.SIGSTOP)
+	c.freeze(t)
 	if _, err := c.in.Write([]byte{'\n'}); err != nil {
 		t.Fatal(err)
 	}

@@ -15,17 +15,18 @@ type Command struct {
 	used *used
 }
 
-// used are the streams that the command was executed on in its context.
+// used are the streams that the command was executed on in its context: each with nil, or
+// with the transaction that it was executed in, whose end is not known.
 type used struct {
 	mu      sync.Mutex
-	streams map[string]bool
+	streams map[string]any
 }
 
 type key struct{}
 
 // With returns a context about a command of this id, none if it is empty.
 func With(ctx context.Context, id, fingerprint string) context.Context {
-	return context.WithValue(ctx, key{}, Command{ID: id, Fingerprint: fingerprint, used: &used{streams: map[string]bool{}}})
+	return context.WithValue(ctx, key{}, Command{ID: id, Fingerprint: fingerprint, used: &used{streams: map[string]any{}}})
 }
 
 // From returns the command that a context is about.
@@ -34,22 +35,25 @@ func From(ctx context.Context) Command {
 	return c
 }
 
-// Use notes that the command was executed on a stream.
-func (c Command) Use(stream string) {
+// Use notes that the command was executed on a stream, in a transaction, or for good where
+// that is nil.
+func (c Command) Use(stream string, tx any) {
 	if c.used == nil {
 		return
 	}
 	c.used.mu.Lock()
 	defer c.used.mu.Unlock()
-	c.used.streams[stream] = true
+	c.used.streams[stream] = tx
 }
 
-// Used reports whether the command was executed on a stream in its context.
-func (c Command) Used(stream string) bool {
+// Used reports whether the command was executed on a stream in its context, for good or in
+// this transaction. What was executed in another one may have been rolled back.
+func (c Command) Used(stream string, tx any) bool {
 	if c.used == nil || c.ID == "" {
 		return false
 	}
 	c.used.mu.Lock()
 	defer c.used.mu.Unlock()
-	return c.used.streams[stream]
+	in, ok := c.used.streams[stream]
+	return ok && (in == nil || in == tx)
 }

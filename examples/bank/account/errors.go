@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/peatlog/peat/es"
 	"github.com/peatlog/peat/examples/bank/money"
 )
 
@@ -38,7 +39,7 @@ var (
 	// ErrSameAccount: a transfer needs two accounts.
 	ErrSameAccount = errors.New("sender and receiver are the same account")
 	// ErrCommandReused: the command id belongs to another command.
-	ErrCommandReused = errors.New("the command id was used for another command")
+	ErrCommandReused = es.ErrCommandReused
 	// ErrInsufficientFunds: see [*InsufficientFundsError].
 	ErrInsufficientFunds = errors.New("insufficient funds")
 	// ErrBalanceNotZero: see [*BalanceNotZeroError].

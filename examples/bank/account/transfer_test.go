@@ -124,8 +124,8 @@ func TestATransferWithACommandIDLandsOnce(t *testing.T) {
 		t.Helper()
 		b.openWith(t, "a", 100)
 		b.openWith(t, "b", 0)
-		ctx := es.WithCommandID(t.Context(), "transfer-1")
 		for range 3 {
+			ctx := es.WithCommandID(t.Context(), "transfer-1")
 			if _, err := (account.Transfer{From: "a", To: "b", Amount: 60}).Run(ctx, b.accounts, b.inTx); err != nil {
 				t.Fatal(err)
 			}
@@ -153,7 +153,7 @@ func TestATransferWithTheCommandIDOfAnotherCommandIsRefused(t *testing.T) {
 			{ID: "2", From: "a", To: "c", Amount: 60}, {ID: "3", From: "c", To: "b", Amount: 60},
 			{ID: "4", From: "c", To: "a", Amount: 60}, {ID: "5", From: "b", To: "c", Amount: 60},
 		} {
-			if _, err := other.Run(ctx, b.accounts, b.inTx); !errors.Is(err, account.ErrCommandReused) {
+			if _, err := other.Run(es.WithCommandID(t.Context(), "once"), b.accounts, b.inTx); !errors.Is(err, account.ErrCommandReused) {
 				t.Errorf("%+v: %v, want ErrCommandReused", other, err)
 			}
 		}
