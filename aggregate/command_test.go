@@ -41,7 +41,9 @@ func ways(b estest.Backend) map[string]commanded {
 		"Execute": func(ctx context.Context, repo *repository, key string, e event) (*root, error) {
 			return repo.Execute(ctx, key, func(*sum) ([]event, error) { return []event{e}, nil })
 		},
-		"Save": func(ctx context.Context, repo *repository, key string, e event) (*root, error) { return saving(ctx, repo, key, e) },
+		"Save": func(ctx context.Context, repo *repository, key string, e event) (*root, error) {
+			return saving(ctx, repo, key, e)
+		},
 		"Execute in a transaction": func(ctx context.Context, repo *repository, key string, e event) (r *root, err error) {
 			err = b.InTx(ctx, func(tx es.Tx) (err error) {
 				r, err = repo.In(tx).Execute(ctx, key, func(*sum) ([]event, error) { return []event{e}, nil })
