@@ -6,6 +6,8 @@ GOVULNCHECK   ?= $(GO) run golang.org/x/vuln/cmd/govulncheck@v1.9.0
 # The PostgreSQL versions beside the machine's own that the store is tested with.
 POSTGRES      ?= 18
 FUZZTIME      ?= 30s
+# The flag that has go test find races; empty where there is no C compiler.
+RACE          ?= -race
 
 .PHONY: help check test test-default test-plain test-postgres lint fmt tidy vet vuln prop-deep fuzz cover bench peers run
 
@@ -14,10 +16,11 @@ help: ## list the targets
 
 check: tidy vet lint test vuln ## what CI runs
 
-test: test-default test-plain test-postgres ## all tests with -race, the slow ones without, PostgreSQL's on the versions in POSTGRES too
+test: ## all tests with -race, the slow ones without, PostgreSQL's on the versions in POSTGRES too; installs what they need
+	@GO='$(GO)' RACE='$(RACE)' sh internal/testenv/run.sh $(MAKE_COMMAND) --no-print-directory test-default test-plain test-postgres
 
 test-default: ## all tests, on the machine's PostgreSQL or a downloaded one
-	$(GO) test -race -timeout 20m ./...
+	$(GO) test $(RACE) -timeout 20m ./...
 
 test-plain: ## the tests that take minutes under the race detector, without it
 	$(GO) test -timeout 20m ./examples/bank/ledger/...
@@ -27,7 +30,7 @@ test-postgres: ## the tests that use PostgreSQL, on each version in POSTGRES
 		echo "PEAT_TEST_DATABASE_URL is set: PostgreSQL $(POSTGRES) is not tested"; \
 	else for v in $(POSTGRES); do \
 		echo "PEAT_TEST_POSTGRES=$$v"; \
-		PEAT_TEST_POSTGRES=$$v $(GO) test -race -timeout 20m ./es/postgres/... ./aggregate/... ./subscribe/... ./proptest/... ./examples/bank/account/... || exit 1; \
+		PEAT_TEST_POSTGRES=$$v $(GO) test $(RACE) -timeout 20m ./es/postgres/... ./aggregate/... ./subscribe/... ./proptest/... ./examples/bank/account/... || exit 1; \
 	done; fi
 
 lint: ## golangci-lint, with the explicit list of .golangci.yml
