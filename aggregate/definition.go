@@ -46,13 +46,14 @@ func Define[A Aggregate[E], E es.Event](category string, events *codec.Union[E],
 	if fault = errors.Join(fault, err); fault != nil {
 		panic(fmt.Errorf("aggregate.Define: %w", fault))
 	}
-	return &Definition[A, E]{category: category, events: events, empty: empty, clone: clone, cheap: cheap}
+	return &Definition[A, E]{category: category, events: events.Of(category), empty: empty, clone: clone, cheap: cheap}
 }
 
 // Category returns the first part of the aggregate's stream ids.
 func (d *Definition[A, E]) Category() string { return d.category }
 
-// Events returns the union of the aggregate's events.
+// Events returns the union of the aggregate's events, as that of the aggregate's category.
+// Handlers that are made from it get the events of this category and of no other one.
 func (d *Definition[A, E]) Events() *codec.Union[E] { return d.events }
 
 // New returns the root of an aggregate without events. It does not look into

@@ -32,6 +32,8 @@
 //   - Split an event into several: let the Legacy case choose by content which of
 //     the new types a stored event becomes. One stored event is always one decoded
 //     event, so that versions keep their meaning.
+//   - Read some of the events only, as a projection does: make a [Part] of the union. It
+//     keeps the Legacy cases, which a union of the projection's own would lack.
 //   - Retire an event: move it from Case to Legacy, decoding to an event that the
 //     fold ignores. Dropping it instead makes streams that hold it unreadable.
 //
@@ -47,7 +49,7 @@
 //
 // # Errors
 //
-// Faults of the program (a name twice, a pointer type, an empty name) panic in
-// [NewUnion]. Faults of the data are errors: [ErrUnknownEvent], [ErrMalformed].
+// Faults of the program (a name twice, a pointer type, a field that does not come back)
+// panic in [NewUnion]. Faults of the data are errors: [ErrUnknownEvent], [ErrMalformed].
 // Decoding never panics, whatever the bytes.
 package codec

@@ -135,6 +135,9 @@ type Union[E interface{ EventType() string }] struct {
 	byType map[reflect.Type]Variant[E]
 	format Format // for writing
 	binary Format // for reading payloads that are not JSON
+
+	category string // of the streams whose events these are, "" for any
+	partial  bool   // it is a part of another union
 }
 
 // NewUnion returns the union of the given cases, with JSON as its format. It
@@ -266,7 +269,7 @@ func guard[T any](eventType string, f func() (T, error)) (result T, err error) {
 			err = fmt.Errorf("%w of %q: panic: %v", ErrMalformed, eventType, p)
 		}
 	}()
-	if result, err = f(); err != nil {
+	if result, err = f(); err != nil && !errors.Is(err, ErrNotInPart) {
 		err = fmt.Errorf("%w of %q: %w", ErrMalformed, eventType, err)
 	}
 	return result, err

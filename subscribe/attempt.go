@@ -171,7 +171,7 @@ func (r *reader) handOver(ctx context.Context, w work, attempt int) (int, error)
 }
 
 func (r *reader) limits() limits {
-	return limits{timeout: r.consumer.HandleTimeout, until: time.Now().Add(r.consumer.SaveInterval)}
+	return limits{timeout: r.consumer.HandleTimeout, until: time.Now().Add(r.consumer.SaveInterval), others: r.consumer.selects()}
 }
 
 // pause waits before the next attempt.

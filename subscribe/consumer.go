@@ -32,11 +32,14 @@ type Consumer struct {
 	Name string
 	// Delivery says what is done with the events.
 	Delivery Delivery
-	// Filter selects the events; its segments are set by the runner. Name the
-	// categories, so that an event that the handlers do not know is noticed, or set
-	// SkipUnknown.
+	// Filter selects the events; its segments are set by the runner. Without categories
+	// it is that of the handlers: the categories of the aggregates whose events they
+	// are made from, and of a codec.Part its events only. Handlers of other events
+	// need the Filter's Categories.
 	Filter es.Filter
-	// SkipUnknown passes by the events whose names no handler knows.
+	// SkipUnknown passes by the events whose names no handler knows. It wants handlers
+	// that are made from the events of an aggregate's Definition: any other union would
+	// skip the older forms of its events as well.
 	SkipUnknown bool
 	// Horizon is as for a feed.
 	Horizon es.Horizon
@@ -76,6 +79,9 @@ func (c Consumer) withDefaults() (Consumer, error) {
 	c.RetryDelay, c.HandleTimeout = cmp.Or(c.RetryDelay, 100*time.Millisecond), cmp.Or(c.HandleTimeout, 30*time.Second)
 	c.SaveInterval = cmp.Or(c.SaveInterval, time.Second)
 	c.BatchEvents, c.BatchBytes = feed.MaxEvents, feed.MaxBytes
+	if len(c.Filter.Categories) == 0 && c.Filter.Stream == (es.StreamID{}) {
+		c.Filter.Categories = c.Delivery.categories
+	}
 	return c, nil
 }
 
@@ -107,19 +113,25 @@ func (c Consumer) filterFaults() faults {
 	var f faults
 	knowsAll := c.Delivery.names == nil
 	everything := len(c.Filter.Categories) == 0 && len(c.Filter.Types) == 0 && c.Filter.Stream == (es.StreamID{})
+	for _, category := range c.Filter.Categories {
+		f.add(c.Delivery.categories != nil && !slices.Contains(c.Delivery.categories, category),
+			"Filter.Categories names %q, of which no handler knows any event; the handlers know %q", category, c.Delivery.categories)
+	}
 	f.add(c.Filter.Segments != 0 || c.Filter.Segment != 0, "Filter.Segments is set by the runner; use Segments")
 	f.add(c.SkipUnknown && knowsAll, "SkipUnknown is set, but one of the handlers takes all events")
-	f.add(c.SkipUnknown && !knowsAll && len(c.skipTo()) == 0, "Filter.Types names no event that the handlers know")
-	f.add(!knowsAll && !c.SkipUnknown && everything,
-		"the Filter selects all categories, but the handlers know some events only; name the Categories, or set SkipUnknown")
+	f.add(c.SkipUnknown && !knowsAll && c.Delivery.any,
+		"SkipUnknown would pass by the older forms of events that the handlers know; make the handlers from the Events of an aggregate's Definition or from a codec.Part of them, or name the events in Filter.Types")
+	f.add(c.selects() && !knowsAll && len(c.selection()) == 0, "Filter.Types names no event that the handlers know")
+	f.add(!knowsAll && everything && c.Delivery.categories == nil,
+		"the Filter selects all categories, but the handlers know some events only; name the Categories, or make the handlers from the Events of an aggregate's Definition")
 	return f
 }
 
 // feedOptions are those of one of so many segments.
 func (c Consumer) feedOptions(segment, segments int) es.FeedOptions {
 	f := c.Filter
-	if c.SkipUnknown {
-		f.Types = c.skipTo()
+	if c.selects() {
+		f.Types = c.selection()
 	}
 	if segments > 1 {
 		f.Segment, f.Segments = segment, segments
@@ -127,8 +139,11 @@ func (c Consumer) feedOptions(segment, segments int) es.FeedOptions {
 	return es.FeedOptions{Filter: f, Horizon: c.Horizon, MaxEvents: c.BatchEvents, MaxBytes: c.BatchBytes}
 }
 
-// skipTo returns the names that the handlers know, of those that the filter names.
-func (c Consumer) skipTo() []string {
+// selects reports whether events that no handler knows are passed by.
+func (c Consumer) selects() bool { return c.SkipUnknown || c.Delivery.partial }
+
+// selection returns the names that the handlers know, of those that the filter names.
+func (c Consumer) selection() []string {
 	if len(c.Filter.Types) == 0 {
 		return c.Delivery.names
 	}

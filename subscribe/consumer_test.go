@@ -27,7 +27,7 @@ func TestUnknownEventsStopOrAreSkipped(t *testing.T) {
 		}
 		write(t, log, "a", 2)
 		var strict, skipping record
-		skip := consumer("skipping", subscribe.AtLeastOnce(subscribe.Each(notes, &skipping)))
+		skip := consumer("skipping", subscribe.AtLeastOnce(subscribe.Each(notes.Of("note"), &skipping)))
 		skip.SkipUnknown = true
 		strictly := consumer("strict", subscribe.AtLeastOnce(subscribe.Each(notes, &strict)))
 		stop := start(t, newRunner(t, store, skip))

@@ -15,7 +15,7 @@ const storeTimeout = 5 * time.Second
 // Delivery is how the handlers of a consumer get their events. [AtLeastOnce] and
 // [Transactional] make one.
 type Delivery struct {
-	names []string // that the handlers know, nil if one of them takes all
+	interests
 	fault error
 	run   func(ctx context.Context, store RunnerStore, w work) (int, error)
 	// prepare and takeOver are nil where the handlers cannot be rebuilt.
@@ -59,8 +59,8 @@ func handlerFailed(index int, err error) error {
 // afterwards: what was handled and is not stored yet when the process ends comes
 // again.
 func AtLeastOnce(handlers ...Handler[None]) Delivery {
-	all, fault := merge(handlers)
-	d := Delivery{names: all.names, fault: fault}
+	all, about, fault := merge(handlers)
+	d := Delivery{interests: about, fault: fault}
 	d.run = func(ctx context.Context, store RunnerStore, w work) (int, error) {
 		w.began()
 		n, err := all.handle(ctx, None{}, w.events, w.limits)
@@ -92,8 +92,8 @@ func AtLeastOnce(handlers ...Handler[None]) Delivery {
 // store, or for PostgreSQL its Pipeline, and must be the store that the runner has;
 // handlers for the transactions of another one do not compile.
 func Transactional[T any](in es.Transactor[T], handlers ...Handler[T]) Delivery {
-	all, fault := merge(handlers)
-	d := Delivery{names: all.names, fault: fault}
+	all, about, fault := merge(handlers)
+	d := Delivery{interests: about, fault: fault}
 	d.run = func(ctx context.Context, _ RunnerStore, w work) (int, error) {
 		w.limits.until = time.Time{} // a transaction is whole
 		err := in.Deliver(ctx, func(tx T) error {

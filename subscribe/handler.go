@@ -3,14 +3,19 @@ package subscribe
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"runtime/debug"
 	"time"
 
+	"github.com/peatlog/peat/codec"
 	"github.com/peatlog/peat/es"
 )
 
-// Events decodes a union of events and knows their names. A *codec.Union is one.
+// Events decodes a union of events and knows their names. A *codec.Union is one. If it has
+// a method Category() string, as the Events of an aggregate's Definition have, the handler
+// gets the events of that category only. If it has a method Partial() bool that returns
+// true, as a codec.Part does, the handler passes by the events of other names.
 type Events[E es.Event] interface {
 	es.Decoder[E]
 	Names() []string
@@ -39,6 +44,8 @@ type None struct{}
 // called by one goroutine at a time per segment.
 type Handler[T any] struct {
 	names    []string // nil: all events
+	category string   // "": any
+	partial  bool     // events of other names are passed by
 	handle   handle[T]
 	prepare  func(ctx context.Context, tx T, generation int) error
 	takeOver func(ctx context.Context, tx T, from, to int) error
@@ -59,25 +66,47 @@ func Batch[E es.Event](events Events[E], handle func(ctx context.Context, batch 
 // stored in: a pgx.Tx, a *sql.Tx, or a *pgx.Batch to queue statements on, which are
 // sent together.
 func EachIn[T any, E es.Event](events Events[E], handle func(ctx context.Context, tx T, e es.Envelope[E]) error) Handler[T] {
-	return Handler[T]{names: events.Names(), handle: eachOf(func(ctx context.Context, tx T, r es.Recorded) error {
+	return of(events, eachOf(func(ctx context.Context, tx T, r es.Recorded) error {
 		e, err := es.Decode(events, r)
+		if errors.Is(err, codec.ErrNotInPart) {
+			return nil
+		}
 		if err != nil {
 			return err
 		}
 		return handle(ctx, tx, e)
-	})}
+	}))
+}
+
+// of returns the handler of a union of events.
+func of[T any, E es.Event](events Events[E], handle handle[T]) Handler[T] {
+	h := Handler[T]{names: events.Names(), handle: handle}
+	if u, ok := events.(interface{ Category() string }); ok {
+		h.category = u.Category()
+	}
+	if u, ok := events.(interface{ Partial() bool }); ok {
+		h.partial = u.Partial()
+	}
+	return h
 }
 
 // BatchIn hands over the events of a batch at once, with the transaction that the
 // progress is stored in.
 func BatchIn[T any, E es.Event](events Events[E], handle func(ctx context.Context, tx T, batch []es.Envelope[E]) error) Handler[T] {
-	return Handler[T]{names: events.Names(), handle: func(ctx context.Context, tx T, batch []es.Recorded, l limits) (int, error) {
-		decoded := make([]es.Envelope[E], len(batch))
+	return of(events, func(ctx context.Context, tx T, batch []es.Recorded, l limits) (int, error) {
+		decoded := make([]es.Envelope[E], 0, len(batch))
 		for i, r := range batch {
-			var err error
-			if decoded[i], err = es.Decode(events, r); err != nil {
+			e, err := es.Decode(events, r)
+			if errors.Is(err, codec.ErrNotInPart) {
+				continue
+			}
+			if err != nil {
 				return i, err
 			}
+			decoded = append(decoded, e)
+		}
+		if len(decoded) == 0 {
+			return len(batch), nil
 		}
 		ctx, cancel := context.WithTimeout(ctx, l.timeout)
 		defer cancel()
@@ -85,7 +114,7 @@ func BatchIn[T any, E es.Event](events Events[E], handle func(ctx context.Contex
 			return 0, &wholeError{err}
 		}
 		return len(batch), nil
-	}}
+	})
 }
 
 // EachRecorded hands over every event as the log holds it, whatever its type.
@@ -120,6 +149,7 @@ type handle[T any] func(ctx context.Context, tx T, events []es.Recorded, l limit
 type limits struct {
 	timeout time.Duration // of one call
 	until   time.Time     // begin no further call then; zero for no bound
+	others  bool          // pass by what no handler knows
 }
 
 // wholeError is an error of a handler that cannot tell which event it is about.

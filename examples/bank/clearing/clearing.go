@@ -46,7 +46,7 @@ type RejectedError struct{ Reason string }
 func (e *RejectedError) Error() string { return "rejected: " + e.Reason }
 
 // steps are the events that something follows from.
-var steps = codec.NewUnion(
+var steps = codec.Part(account.Accounts.Events(),
 	codec.Case(func(e account.PaymentRequested) account.PaymentStep { return e }),
 	codec.Case(func(e account.PaymentRejected) account.PaymentStep { return e }),
 )
@@ -59,8 +59,7 @@ const segments = 4
 func Consumer(accounts *account.Repository, network Network) subscribe.Consumer {
 	p := process{accounts, network}
 	return subscribe.Consumer{
-		Name: Name, Segments: segments, OnFailure: subscribe.Park, SkipUnknown: true,
-		Filter:   es.Filter{Categories: []string{account.Accounts.Category()}},
+		Name: Name, Segments: segments, OnFailure: subscribe.Park,
 		Delivery: subscribe.AtLeastOnce(subscribe.Each(steps, subscribe.Func[account.PaymentStep](p.next))),
 	}
 }

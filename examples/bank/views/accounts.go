@@ -29,7 +29,7 @@ const (
 		WHERE id = $1`
 )
 
-var accountsHandler = subscribe.BatchIn(account.Events, func(ctx context.Context, tx Tx, batch []es.Envelope[account.Event]) error {
+var accountsHandler = subscribe.BatchIn(account.Accounts.Events(), func(ctx context.Context, tx Tx, batch []es.Envelope[account.Event]) error {
 	books := books{}
 	for _, e := range batch {
 		if err := checkOrder(ctx, tx, e); err != nil {

@@ -15,7 +15,7 @@ var counterpartyTables = []table{{
 		PRIMARY KEY (bank, account)`,
 }}
 
-var counterpartiesHandler = subscribe.EachIn(account.Events, func(ctx context.Context, tx Tx, e es.Envelope[account.Event]) error {
+var counterpartiesHandler = subscribe.EachIn(account.Accounts.Events(), func(ctx context.Context, tx Tx, e es.Envelope[account.Event]) error {
 	var party account.Party
 	var received, sent money.Amount
 	switch event := e.Event.(type) {

@@ -24,7 +24,7 @@ type Day struct {
 }
 
 // A batch needs one statement for each day in it, however many events it has.
-var daysHandler = subscribe.BatchIn(account.Events, func(ctx context.Context, tx Tx, batch []es.Envelope[account.Event]) error {
+var daysHandler = subscribe.BatchIn(account.Accounts.Events(), func(ctx context.Context, tx Tx, batch []es.Envelope[account.Event]) error {
 	days := map[string]Day{}
 	for _, e := range batch {
 		m, ok := e.Event.(account.Movement)

@@ -25,7 +25,7 @@ const (
 	Refunded  = "refunded"
 )
 
-var paymentsHandler = subscribe.EachIn(account.Events, func(ctx context.Context, tx Tx, e es.Envelope[account.Event]) error {
+var paymentsHandler = subscribe.EachIn(account.Accounts.Events(), func(ctx context.Context, tx Tx, e es.Envelope[account.Event]) error {
 	var id, state, reason string
 	switch event := e.Event.(type) {
 	case account.PaymentRequested:

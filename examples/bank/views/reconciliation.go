@@ -26,7 +26,7 @@ var reconciliationTables = []table{{
 
 // The day of a posting closes anew, and all later ones, as each begins with the
 // balance of the one before. That needs reading, so this handler asks.
-var reconciliationHandler = subscribe.BatchIn(account.Events, func(ctx context.Context, tx AskingTx, batch []es.Envelope[account.Event]) error {
+var reconciliationHandler = subscribe.BatchIn(account.Accounts.Events(), func(ctx context.Context, tx AskingTx, batch []es.Envelope[account.Event]) error {
 	from := map[string]account.Date{} // by account, the first day that changed
 	for _, e := range batch {
 		p, ok := e.Event.(account.Posting)

@@ -23,7 +23,7 @@ const insertLine = `
 	VALUES ($1, $2, $3, $4, $5, $6, $7, $7 + coalesce(
 		(SELECT balance FROM bank_statement_{g} WHERE account = $1 AND version < $2 ORDER BY version DESC LIMIT 1), 0))`
 
-var statementHandler = subscribe.EachIn(account.Events, func(ctx context.Context, tx Tx, e es.Envelope[account.Event]) error {
+var statementHandler = subscribe.EachIn(account.Accounts.Events(), func(ctx context.Context, tx Tx, e es.Envelope[account.Event]) error {
 	moves, change := 0, money.Amount(0)
 	if m, ok := e.Event.(account.Movement); ok {
 		moves, change = 1, m.Change()
