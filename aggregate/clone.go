@@ -15,10 +15,12 @@ import (
 // pointer to it points to; and so are errors and functions. The types of math/big are
 // copied.
 //
-// [Define] refuses a state that cannot be copied in this way: one with channels, with
-// interfaces that have methods, or with structs of other packages that change in place,
-// such as sync.Mutex. Such a state needs a Clone method. So does one that is large: reflection
-// takes about five times as long as code.
+// [Define] refuses a state that cannot be copied in this way: one with channels, or with
+// structs of other packages that change in place, such as sync.Mutex. An interface that
+// holds a pointer to a struct of the state's own package shows only when it is copied: then
+// Execute returns an error, because the pointer may stand for itself, as a sentinel does,
+// or for what it points to. Such states need a Clone method. So does a large one that is
+// to be fast.
 type Cloner[A any] interface {
 	// Clone returns a copy that shares nothing with the original that any of the two
 	// changes. It only reads the original, and may be called by several goroutines at

@@ -302,7 +302,7 @@ func TestStateThatCannotBeCopiedIsRefused(t *testing.T) {
 	t.Parallel()
 	defer func() {
 		message := fmt.Sprint(recover())
-		for _, want := range []string{"aggregate.Define: ", "implement Clone() *aggregate_test.stuck", "stuck.mu is a sync.Mutex", "stuck.Shape is the interface"} {
+		for _, want := range []string{"aggregate.Define: ", "implement Clone() *aggregate_test.stuck", "stuck.mu is a sync.Mutex", "stuck.updates is a chan int"} {
 			if !strings.Contains(message, want) {
 				t.Errorf("panics with %q, want %q in it", message, want)
 			}
@@ -312,11 +312,42 @@ func TestStateThatCannotBeCopiedIsRefused(t *testing.T) {
 }
 
 type stuck struct {
-	mu    sync.Mutex
-	Shape fmt.Stringer
+	mu      sync.Mutex
+	updates chan int
 }
 
-func (s *stuck) Apply(hostEvent) { s.mu.Lock() }
+func (s *stuck) Apply(hostEvent) { s.mu.Lock(); close(s.updates) }
+
+// phased holds a sentinel behind an interface.
+type phased struct{ Phase fmt.Stringer }
+
+type phase struct{ name string }
+
+func (p *phase) String() string { return p.name }
+
+var open = &phase{"open"}
+
+func (p *phased) Apply(hostEvent) { p.Phase = open }
+
+// Where nobody knows what a pointer stands for, Execute says so and writes nothing.
+func TestPointerBehindAnInterfaceNeedsClone(t *testing.T) {
+	t.Parallel()
+	def := aggregate.Define("phased", hostEvents, func() *phased { return new(phased) })
+	repo := aggregate.NewRepository(backends.NewSQLite(t).Store, def).WithStateCache(1)
+	say := func(*phased) ([]hostEvent, error) { return []hostEvent{named{"n"}}, nil }
+	if _, err := repo.Execute(t.Context(), "1", say); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		_, err := repo.Execute(t.Context(), "1", say)
+		if err == nil || !strings.Contains(err.Error(), "implement Clone() *aggregate_test.phased: aggregate_test.phased.Phase: *aggregate_test.phase behind an interface") {
+			t.Errorf("got error %v", err)
+		}
+	}
+	if r, err := repo.Load(t.Context(), "1"); err != nil || r.Version() != 1 || r.State().Phase != open {
+		t.Errorf("%v, %v", r, err)
+	}
+}
 
 // copies counts the copies of its state.
 type copies struct {

@@ -14,9 +14,11 @@
 //     such as *time.Location. The types of math/big change in place and are copied.
 //   - An error and a function are values as well.
 //
-// What cannot be copied faithfully is refused by [New]: channels, interfaces with methods
-// (nobody knows whether a pointer in one stands for itself or for what it points to), and
-// structs of other packages that change in place, such as sync.Mutex or list.List.
+// What cannot be copied faithfully is refused by [New]: channels, and structs of other
+// packages that change in place, such as sync.Mutex or list.List. What an interface holds
+// shows only when it is copied. A pointer to a struct that would be taken apart is refused
+// then, because nobody knows whether it stands for itself, as a sentinel does, or for
+// what it points to.
 package deep
 
 import (
@@ -97,7 +99,7 @@ func (c *Copier) Copy(to, from reflect.Value) error {
 	return m.err
 }
 
-// behindInterface returns how to copy what an interface of type any holds.
+// behindInterface returns how to copy what an interface holds.
 func (c *Copier) behindInterface(t reflect.Type) (fix, error) {
 	if known, ok := c.dynamic.Load(t); ok {
 		d := known.(dynamic)
@@ -106,7 +108,7 @@ func (c *Copier) behindInterface(t reflect.Type) (fix, error) {
 	b := &builder{home: c.home, made: map[reflect.Type]*fix{}, dynamic: c.behindInterface}
 	var d dynamic
 	if d.fix = b.build(t.String(), t); d.fix != nil && t.Kind() == reflect.Pointer && b.plain(t.Elem()) {
-		b.fault(t.String(), "is behind an interface, where it may stand for itself or for what it points to")
+		b.fault(t.String(), "behind an interface may stand for itself or for what it points to")
 	}
 	d.err = errors.Join(b.faults...)
 	c.dynamic.Store(t, d)
@@ -127,8 +129,11 @@ func (b *builder) fault(path, format string, args ...any) {
 
 // build returns how values of a type are copied, nil if an assignment is enough.
 func (b *builder) build(path string, t reflect.Type) fix {
-	if b.flat(t) {
+	switch {
+	case b.flat(t):
 		return nil
+	case t.Kind() == reflect.Interface: // which holds nothing by itself
+		return b.behind(path, t)
 	}
 	if made, ok := b.made[t]; ok {
 		return func(p unsafe.Pointer, m *memo) {
@@ -155,8 +160,6 @@ func (b *builder) kind(path string, t reflect.Type) fix {
 		return b.slice(path, t)
 	case reflect.Map:
 		return b.mapping(path, t)
-	case reflect.Interface:
-		return b.behind(path, t)
 	case reflect.Array:
 		return array(t, b.build(path, t.Elem()))
 	case reflect.Struct:

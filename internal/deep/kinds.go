@@ -93,10 +93,6 @@ func (b *builder) mapping(path string, t reflect.Type) fix {
 
 // behind copies what an interface holds, whose type is known only then.
 func (b *builder) behind(path string, t reflect.Type) fix {
-	if t.NumMethod() > 0 {
-		b.fault(path, "is the interface %v: a pointer in it may stand for itself or for what it points to", t)
-		return nil
-	}
 	dynamic := b.dynamic
 	return func(p unsafe.Pointer, m *memo) {
 		v := at(t, p)
