@@ -5,8 +5,6 @@ import (
 	"reflect"
 	"testing"
 
-	"github.com/huandu/go-clone"
-
 	"github.com/peatlog/peat/internal/deep"
 )
 
@@ -34,27 +32,14 @@ func thousand() *many {
 // An aggregate of 1,000 entities.
 func BenchmarkCopy(b *testing.B) {
 	m := thousand()
-	b.Run("copier", func(b *testing.B) {
-		c, err := deep.New(reflect.TypeFor[*many]())
-		if err != nil {
+	c, err := deep.New(reflect.TypeFor[*many]())
+	if err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		var to *many
+		if err := c.Copy(reflect.ValueOf(&to), reflect.ValueOf(&m)); err != nil {
 			b.Fatal(err)
 		}
-		for b.Loop() {
-			var to *many
-			if err := c.Copy(reflect.ValueOf(&to), reflect.ValueOf(&m)); err != nil {
-				b.Fatal(err)
-			}
-		}
-	})
-	b.Run("goclone", func(b *testing.B) {
-		for b.Loop() {
-			clone.Slowly(m)
-		}
-	})
-	b.Run("deepequal", func(b *testing.B) {
-		n := clone.Slowly(m)
-		for b.Loop() {
-			reflect.DeepEqual(m, n)
-		}
-	})
+	}
 }
