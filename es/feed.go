@@ -111,8 +111,8 @@ type Batch struct {
 	// likely to find nothing.
 	//
 	// Reading on for as long as there is More comes to an end, however much is appended
-	// meanwhile. Who began at the beginning of the log, or behind a batch without More,
-	// has then read all that there was to deliver when the first batch was read.
+	// meanwhile. A reader that began at the beginning of the log, or after a batch
+	// without More, has then read all that there was to deliver at its first batch.
 	More bool
 	// Moved tells that Next lies behind events that behind did not, delivered or
 	// skipped by the filter.

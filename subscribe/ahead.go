@@ -91,14 +91,14 @@ func (a *ahead) take(ctx context.Context) (bool, error) {
 		return false, ctx.Err()
 	}
 	a.next.taken()
-	if r.err != nil || len(r.batch.Events) == 0 {
-		a.end()
-		return false, nil
+	found := r.err == nil && len(r.batch.Events) > 0
+	if found {
+		a.rest = r.batch
 	}
-	if a.rest = r.batch; !a.rest.More {
+	if !found || !a.rest.More {
 		a.end()
 	}
-	return true, nil
+	return found, nil
 }
 
 // begin reads what is behind rest, in a goroutine that ends when enough is ahead, or

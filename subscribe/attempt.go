@@ -68,10 +68,10 @@ func (d *delivering) step(ctx context.Context) error {
 	return d.giveUp(c.events[n], failed)
 }
 
-// flowAgain looks at what is parked when the store has refused to set an event aside,
-// because the one that it was to wait for is not parked any more: it was discarded, and
-// the word of it has not come yet, or got lost. What follows in its stream is handed over
-// again, beginning with that event. refused is returned if nothing has changed.
+// flowAgain looks at what is parked after the store has refused to set an event aside,
+// because the one that it was to wait for is not parked any more. That one was discarded,
+// and the reader has not heard of it yet, or never will. The event is handed over then.
+// flowAgain returns the refusal if nothing has changed.
 func (d *delivering) flowAgain(ctx context.Context, refused error) error {
 	before := len(d.parked)
 	asked, err := d.readParked(ctx)

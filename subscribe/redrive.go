@@ -26,7 +26,7 @@ func (r *reader) redrive(ctx context.Context) error {
 }
 
 // readParked reads which streams have something parked, and returns those that were
-// asked for. What others discard or delete, the reader learns from it.
+// asked for. Others may have discarded or deleted parked events since the last time.
 func (r *reader) readParked(ctx context.Context) (asked []es.StreamID, err error) {
 	stop := waiting(ctx, r.log, "parked")
 	all, err := r.runner.store.Parked(ctx, r.subscription)
@@ -50,8 +50,8 @@ func (r *reader) readParked(ctx context.Context) (asked []es.StreamID, err error
 		if !late[stream] {
 			continue
 		}
-		// What was parked after the request is asked for, too: it must not be left
-		// behind if the redrive is broken off in the middle.
+		// What was parked after the request is part of the redrive, also if that is
+		// broken off in the middle and goes on in another process.
 		if _, err := r.runner.store.RequestRedrive(ctx, stream, r.subscription); err != nil {
 			return nil, err
 		}

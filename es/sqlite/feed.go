@@ -19,8 +19,8 @@ var _ es.Feed = (*Store)(nil)
 type cursor struct {
 	Version  int   `json:"v"`
 	Position int64 `json:"position"`
-	// Until is where the log ended when the reader last began to catch up, 0 if it
-	// has come there: up to it there is more to read, whatever is appended.
+	// Until is where the log ended when the reader began to catch up, 0 once it has
+	// come there. Up to it there is more to read, whatever is appended.
 	Until int64 `json:"until,omitempty"`
 }
 
@@ -57,7 +57,7 @@ func (s *Store) feed(ctx context.Context, behind es.Checkpoint, opts es.FeedOpti
 	if err != nil {
 		return es.Batch{}, err
 	}
-	// The event there is behind the checkpoint, so there is always one to move over.
+	// There is an event at until, so the batch always moves.
 	b := es.Batch{Events: p.Events, Next: checkpoint(until, until), Moved: true}
 	if n := len(p.Events); n > 0 {
 		if p.More {
