@@ -55,6 +55,7 @@ func pollAll(ctx context.Context, store subscribe.Store, name string, t *tally) 
 	if err != nil {
 		return nil, err
 	}
+	defer sub.Close()
 	var took []time.Duration
 	for {
 		start := time.Now()

@@ -25,7 +25,8 @@ type Checkpointer interface {
 	ClaimCheckpoint(ctx context.Context, subscription, holder string) (cp Checkpoint, revision int64, err error)
 	// SaveProgress stores progress, all of it or nothing. The revision is one
 	// higher then. It gives [ErrLostCheckpoint] for a checkpoint that was read before
-	// a crash of the server, which may speak of what never happened.
+	// a crash of the server, which may speak of what never happened, and [ErrNotParked]
+	// where the progress speaks of parked events that are not parked any more.
 	SaveProgress(ctx context.Context, p Progress) error
 }
 
@@ -38,10 +39,14 @@ type Progress struct {
 	// Checkpoint is behind what was dealt with; "" goes back to the beginning.
 	Checkpoint Checkpoint
 	// Unpark takes back the parked events at these positions; if one of them is not
-	// parked any more, nothing is stored: [ErrNotParked]. Park sets events aside; what
-	// is in both is set aside anew.
+	// parked any more, nothing is stored: [ErrNotParked].
 	Unpark []int64
-	Park   []Failure
+	// Park sets events aside; what is also in Unpark is set aside anew. An event that
+	// was not handed over waits for another one of its stream, which is parked already
+	// or in Park with its attempts. If there is none any more, because it was discarded,
+	// nothing is stored: [ErrNotParked]. A discard at the same time takes effect before
+	// the progress or after it.
+	Park []Failure
 }
 
 // Failure is why an event is set aside.
@@ -49,10 +54,10 @@ type Failure struct {
 	Position int64
 	Stream   StreamID
 	Version  int64
-	// Error is what the handler said, "" for an event that waits behind another
-	// one of its stream.
+	// Error is what the handler said, "" for an event that waits for another one of
+	// its stream.
 	Error string
-	// Attempts is how often it was handed over.
+	// Attempts is how often it was handed over, 0 for one that waits.
 	Attempts int
 }
 
@@ -63,7 +68,7 @@ type Transactor[T any] interface {
 	// Deliver runs f in a transaction, stores the progress in it and commits: all
 	// of it takes effect or nothing. An error of f is returned, wrapped at most.
 	//
-	// Errors to branch on: those of SaveProgress and [ErrNotParked]; [ErrRejected], a
+	// Errors to branch on: those of SaveProgress; [ErrRejected], a
 	// statement that f left to be run later failed; [ErrInterrupted] and [ErrBusy],
 	// also around an error of f, if the connection was lost or the transaction was in
 	// the way of another: nothing took effect. [ErrOutcomeUnknown]: load the

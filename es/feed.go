@@ -106,9 +106,13 @@ type Batch struct {
 	// Next is the checkpoint behind the batch. It may be ahead of the last
 	// event, and moves on without any, over what a filter skips.
 	Next Checkpoint
-	// More tells that the feed has not come to the end of what there was: the next
+	// More reports that the feed has not come to the end of what there was: the next
 	// batch can be read now just as well as later. Without it, asking at once is
 	// likely to find nothing.
+	//
+	// Reading on for as long as there is More comes to an end, however much is appended
+	// meanwhile. A reader that began at the beginning of the log, or after a batch
+	// without More, has then read all that there was to deliver at its first batch.
 	More bool
 	// Moved tells that Next lies behind events that behind did not, delivered or
 	// skipped by the filter.

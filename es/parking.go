@@ -38,11 +38,11 @@ type ParkingLot interface {
 	// so many.
 	ReadParked(ctx context.Context, subscription string, stream StreamID, limit int) ([]Recorded, error)
 	// RequestRedrive asks the subscriptions' readers to deliver the parked events
-	// of a stream again, the zero value for all streams, and tells how many there
-	// are.
+	// of a stream again, the zero value for all streams, and returns how many there
+	// are. The sessions hear of it.
 	RequestRedrive(ctx context.Context, stream StreamID, subscriptions ...string) (int, error)
 	// Discard gives up one parked event for good and records by whom and why; the
-	// later ones of its stream stay parked. It gives [ErrNotParked] where there is
-	// none.
+	// later ones of its stream stay parked. The sessions hear of it. It gives
+	// [ErrNotParked] where there is none.
 	Discard(ctx context.Context, stream StreamID, version int64, by, reason string, subscriptions ...string) error
 }

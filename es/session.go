@@ -57,7 +57,8 @@ type Session interface {
 type News struct {
 	// Appended: another store or process has appended.
 	Appended bool
-	// Changed: a lease was released, a group has a new member, or something was asked
-	// for: that parked events be delivered, or that a generation be built.
+	// Changed: a lease was released, a group has a new member, a parked event was
+	// discarded, or something was asked for: that parked events be delivered, or that a
+	// generation be built.
 	Changed bool
 }

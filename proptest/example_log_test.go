@@ -18,6 +18,7 @@ func ExampleLog() {
 	if err != nil {
 		panic(err)
 	}
+	defer sub.Close()
 	poll := func() {
 		events, err := sub.Poll(ctx)
 		for _, e := range events {

@@ -298,7 +298,11 @@ func (p *play) deliver(r *playReader, limit int) string {
 	var effects []es.Failure
 	for _, e := range r.batch.Events {
 		f := es.Failure{Position: e.Position, Stream: e.Stream, Version: e.Version}
-		if parked[e.Stream] = parked[e.Stream] || p.poison[slices.Index(streams, e.Stream)]; parked[e.Stream] {
+		poisoned := p.poison[slices.Index(streams, e.Stream)]
+		if poisoned && !parked[e.Stream] {
+			f.Attempts = 1 // the others wait for it
+		}
+		if parked[e.Stream] = parked[e.Stream] || poisoned; parked[e.Stream] {
 			progress.Park = append(progress.Park, f)
 		} else {
 			effects = append(effects, f)

@@ -256,6 +256,7 @@ func (l *Log) Discard(ctx context.Context, stream es.StreamID, version int64, by
 	if err != nil {
 		return fmt.Errorf("discard %s version %d: %w", stream, version, err)
 	}
+	l.leases.changed()
 	return nil
 }
 

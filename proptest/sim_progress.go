@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/peatlog/peat/es"
+	"github.com/peatlog/peat/internal/parking"
 	"github.com/peatlog/peat/internal/window"
 )
 
@@ -106,6 +107,15 @@ func (l *tables) park(t *transaction, p es.Progress) error {
 		}
 		l.parked.del(t, key)
 	}
+	for _, stream := range parking.Waiting(p.Park) {
+		parked, err := l.holdParked(t, p.Subscription, stream)
+		if err == nil && !parked {
+			err = fmt.Errorf("subscription %q: %w", p.Subscription, es.ErrNotParked)
+		}
+		if err != nil {
+			return err
+		}
+	}
 	for _, f := range p.Park {
 		key := parkedKey(p.Subscription, f.Position)
 		if err := t.lock("parked", key); err != nil {
@@ -119,6 +129,24 @@ func (l *tables) park(t *transaction, p es.Progress) error {
 		l.parked.put(t, key, row)
 	}
 	return nil
+}
+
+// holdParked locks the first event of a stream that a subscription has parked, so that it
+// stays until t ends, and reports whether there is one.
+func (l *tables) holdParked(t *transaction, subscription string, stream es.StreamID) (bool, error) {
+	for _, p := range l.parkedOf(t, []string{subscription}) {
+		if p.Stream != stream {
+			continue
+		}
+		key := parkedKey(subscription, p.Position)
+		if err := t.lock("parked", key); err != nil {
+			return false, err
+		}
+		if _, ok := l.parked.get(t, key); ok { // still, behind the lock
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 // parkedKey is one that sorts by subscription and position.

@@ -60,12 +60,15 @@ func (a *ahead) read(ctx context.Context, behind es.Checkpoint) (es.Batch, error
 		a.end()
 		a.rest = es.Batch{}
 	}
-	if len(a.rest.Events) == 0 && !a.take(ctx) {
-		var err error
-		if a.rest, err = a.feed.Feed(ctx, behind, a.opts); err != nil {
+	if len(a.rest.Events) == 0 {
+		if taken, err := a.take(ctx); err != nil {
 			return es.Batch{}, err
+		} else if !taken {
+			if a.rest, err = a.feed.Feed(ctx, behind, a.opts); err != nil {
+				return es.Batch{}, err
+			}
+			a.begin(ctx)
 		}
-		a.begin(ctx)
 	}
 	var batch es.Batch
 	batch, a.rest = cut(a.rest, a.opts.MaxEvents)
@@ -73,31 +76,34 @@ func (a *ahead) read(ctx context.Context, behind es.Checkpoint) (es.Batch, error
 	return batch, nil
 }
 
-// take waits for what is read ahead. An error is dropped, as the caller reads for
-// himself then; so is a batch without events, which says that there were none at that
-// time.
-func (a *ahead) take(ctx context.Context) bool {
+// take waits for what is read ahead, and reports whether there was anything. An error of
+// the feed is dropped, as the caller reads for himself then; so is a batch without
+// events, which says that there were none at that time. When ctx ends, what is being read
+// is left as it is, for the next call or for end.
+func (a *ahead) take(ctx context.Context) (bool, error) {
 	if a.next == nil {
-		return false
+		return false, nil
 	}
 	r := a.next.first()
 	select {
 	case <-r.done:
 	case <-ctx.Done():
+		return false, ctx.Err()
 	}
-	if ctx.Err() != nil || r.err != nil || len(r.batch.Events) == 0 {
-		a.next = nil // it comes to its end by itself
-		return false
+	a.next.taken()
+	found := r.err == nil && len(r.batch.Events) > 0
+	if found {
+		a.rest = r.batch
 	}
-	if a.rest = r.batch; !a.rest.More {
-		a.next = nil
+	if !found || !a.rest.More {
+		a.end()
 	}
-	return true
+	return found, nil
 }
 
-// begin reads what is behind rest, in a goroutine that ends when enough is ahead. It
-// has the values of ctx, but is not cancelled with it: callers who give each poll a
-// context of its own would lose a connection every time.
+// begin reads what is behind rest, in a goroutine that ends when enough is ahead, or
+// with end, which must be called. It has the values of ctx, but is not cancelled with
+// it: callers who give each poll a context of its own would lose a connection every time.
 func (a *ahead) begin(ctx context.Context) {
 	if !a.rest.More {
 		return
@@ -109,7 +115,8 @@ func (a *ahead) begin(ctx context.Context) {
 	a.next = n
 }
 
-// end breaks off what is being read, and waits for it.
+// end breaks off what is being read, and waits for it. Nothing is being read after it
+// until the next read.
 func (a *ahead) end() {
 	if a.next != nil {
 		a.next.cancel()
@@ -153,17 +160,24 @@ func (n *readings) finish(r *reading) *reading {
 // goesOn reports whether there is more to read behind a reading that is done.
 func (r *reading) goesOn() bool { return r.err == nil && len(r.batch.Events) > 0 && r.batch.More }
 
-// first removes and returns the first of what is ahead, done or not, and lets the reading
-// go on if it had paused for that one. There is one as long as those before went on.
+// first returns the first of what is ahead, done or not. There is one as long as those
+// before went on.
 func (n *readings) first() *reading {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	r, last := n.ahead[0], n.ahead[len(n.ahead)-1]
+	return n.ahead[0]
+}
+
+// taken removes the first, which is done, and lets the reading go on if it had paused
+// for that one.
+func (n *readings) taken() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	last := n.ahead[len(n.ahead)-1]
 	n.ahead = n.ahead[1:]
 	if n.paused && last.goesOn() {
 		n.begin(last.batch.Next)
 	}
-	return r
 }
 
 // cut divides a batch behind its first n events.

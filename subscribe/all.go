@@ -8,8 +8,10 @@ import (
 )
 
 // All yields the events of the log that opts selects, decoded and in order, up to its
-// end: for scripts and exports. It stores nothing. At most one error is yielded, as
-// the last item: of the feed, or es.ErrDecode.
+// end: for scripts and exports. The end is that of the log when the loop begins, so that
+// the loop ends although writers never stop: it yields all that is to be delivered then,
+// and perhaps some of what is appended meanwhile. It stores nothing. At most one error is
+// yielded, as the last item: of the feed, or es.ErrDecode.
 func All[E es.Event](ctx context.Context, feed es.Feed, events es.Decoder[E], opts Options) iter.Seq2[es.Envelope[E], error] {
 	return func(yield func(es.Envelope[E], error) bool) {
 		var at es.Checkpoint
@@ -25,7 +27,7 @@ func All[E es.Event](ctx context.Context, feed es.Feed, events es.Decoder[E], op
 					return
 				}
 			}
-			if at = b.Next; !b.More && len(b.Events) == 0 {
+			if at = b.Next; !b.More {
 				return
 			}
 		}

@@ -41,7 +41,10 @@ func (d *delivering) step(ctx context.Context) error {
 		d.done, d.attempts = c.after(n), 0
 	}
 	failed, ok := errors.AsType[*handlerError](err)
-	if !ok {
+	switch {
+	case !ok && errors.Is(err, es.ErrNotParked):
+		return d.flowAgain(ctx, err)
+	case !ok:
 		return err
 	}
 	if ctx.Err() != nil { // the runner stops, which is not the event's fault
@@ -63,6 +66,25 @@ func (d *delivering) step(ctx context.Context) error {
 	}
 	d.attempts = 0 // the next event's
 	return d.giveUp(c.events[n], failed)
+}
+
+// flowAgain looks at what is parked after the store has refused to set an event aside,
+// because the one that it was to wait for is not parked any more. That one was discarded,
+// and the reader has not heard of it yet, or never will. The event is handed over then.
+// flowAgain returns the refusal if nothing has changed.
+func (d *delivering) flowAgain(ctx context.Context, refused error) error {
+	before := len(d.parked)
+	asked, err := d.readParked(ctx)
+	if err != nil {
+		return err
+	}
+	if len(asked) > 0 {
+		d.lookAgain.Store(true)
+	}
+	if len(d.parked) >= before {
+		return refused
+	}
+	return nil
 }
 
 // chunk is the events that are next to be handed over at once.
@@ -142,7 +164,7 @@ func (r *reader) giveUp(e es.Recorded, failed *handlerError) error {
 	}
 	r.parked[e.Stream] = true
 	r.waits.Store(true)
-	r.reasons[e.Position] = es.Failure{Error: reason(failed.err), Attempts: r.consumer.Attempts}
+	r.reasons[e.Position] = es.Failure{Stream: e.Stream, Error: reason(failed.err), Attempts: r.consumer.Attempts}
 	return nil
 }
 

@@ -31,6 +31,7 @@ func Example() {
 	if err != nil {
 		panic(err)
 	}
+	defer sub.Close()
 	events, err := sub.Poll(ctx)
 	if err != nil {
 		panic(err)

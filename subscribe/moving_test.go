@@ -225,6 +225,17 @@ func testMovedLog(t *testing.T, burnOld, burnFresh int, copied, foreign bool, ho
 			f.Delivered(mustPoll(t, sub)...)
 		}
 	}
+	there := 0
+	for at, more := es.Checkpoint(""), true; more; { // as All does: through the ends of epochs
+		b, err := fresh.store.Feed(t.Context(), at, es.FeedOptions{Horizon: horizon, MaxEvents: 4})
+		if err != nil {
+			t.Fatal(err)
+		}
+		there, at, more = there+len(b.Events), b.Next, b.More
+	}
+	if there != total {
+		t.Errorf("%d events come up to the end, want %d", there, total)
+	}
 	settle(t, &r, fresh.store)
 	if n := len(r.History().Log); n != total {
 		t.Errorf("the log holds %d events, want %d", n, total)

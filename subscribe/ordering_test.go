@@ -53,6 +53,7 @@ func subscription(t *testing.T, log *backends.Postgres, opts subscribe.Options) 
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(sub.Close)
 	return sub
 }
 

@@ -47,8 +47,9 @@ func (r *Runner) Redrive(ctx context.Context, name string, stream es.StreamID) (
 }
 
 // Discard gives up a parked event for good: it is never delivered. By whom and why is
-// recorded, see [Runner.Discarded]. The later events of its stream stay parked until
-// they are redriven. It gives es.ErrNotParked where there is no such event.
+// recorded, see [Runner.Discarded]. The later events of its stream that are parked stay
+// so until they are redriven; when none is left, the stream flows again at once. It
+// gives es.ErrNotParked where there is no such event.
 func (r *Runner) Discard(ctx context.Context, name string, stream es.StreamID, version int64, by, reason string) error {
 	if by == "" || reason == "" {
 		return errors.New("discard: say who and why")

@@ -12,18 +12,9 @@ const redrivePage = 100
 
 // redrive looks at what is parked, and delivers the streams that were asked for.
 func (r *reader) redrive(ctx context.Context) error {
-	stop := waiting(ctx, r.log, "parked")
-	all, err := r.runner.store.Parked(ctx, r.subscription)
-	if stop(); err != nil {
+	asked, err := r.readParked(ctx)
+	if err != nil {
 		return err
-	}
-	r.parked = map[es.StreamID]bool{}
-	var asked []es.StreamID
-	for _, p := range all { // by position, so the first of a stream speaks for it
-		if !r.parked[p.Stream] && p.Redrive {
-			asked = append(asked, p.Stream)
-		}
-		r.parked[p.Stream] = true
 	}
 	for _, stream := range asked {
 		if err := r.redriveStream(ctx, stream); err != nil {
@@ -32,6 +23,40 @@ func (r *reader) redrive(ctx context.Context) error {
 	}
 	r.waits.Store(len(r.parked) > 0)
 	return nil
+}
+
+// readParked reads which streams have something parked, and returns those that were
+// asked for. Others may have discarded or deleted parked events since the last time.
+func (r *reader) readParked(ctx context.Context) (asked []es.StreamID, err error) {
+	stop := waiting(ctx, r.log, "parked")
+	all, err := r.runner.store.Parked(ctx, r.subscription)
+	if stop(); err != nil {
+		return nil, err
+	}
+	r.parked = map[es.StreamID]bool{}
+	late := map[es.StreamID]bool{}
+	for _, p := range all { // by position, so the first of a stream speaks for it
+		if !r.parked[p.Stream] && p.Redrive {
+			asked = append(asked, p.Stream)
+		}
+		r.parked[p.Stream] = true
+		late[p.Stream] = late[p.Stream] || !p.Redrive
+	}
+	for _, f := range r.reasons { // not stored yet
+		r.parked[f.Stream] = true
+	}
+	r.waits.Store(len(r.parked) > 0)
+	for _, stream := range asked {
+		if !late[stream] {
+			continue
+		}
+		// What was parked after the request is part of the redrive, also if that is
+		// broken off in the middle and goes on in another process.
+		if _, err := r.runner.store.RequestRedrive(ctx, stream, r.subscription); err != nil {
+			return nil, err
+		}
+	}
+	return asked, nil
 }
 
 // redriveStream delivers the parked events of a stream in order, until none is left,
@@ -68,7 +93,7 @@ func (r *reader) redriveEvent(ctx context.Context, e es.Recorded) (done bool, er
 		_, err := r.handOver(ctx, w, attempt)
 		failed, ok := errors.AsType[*handlerError](err)
 		switch {
-		case errors.Is(err, es.ErrNotParked):
+		case !ok && errors.Is(err, es.ErrNotParked):
 			return true, nil // it was given up meanwhile
 		case !ok:
 			return err == nil, err

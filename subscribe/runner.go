@@ -122,7 +122,9 @@ func (r *Runner) consumer(name string) (Consumer, error) {
 
 // Run works until ctx ends, and then returns nil: handlers are told to end by their
 // context, what they have finished is stored, and other processes can go on at
-// once. It may run once at a time.
+// once. Nothing that Run has started outlives it, neither a goroutine nor a call of the
+// store. So it waits for handlers that go on after the end of their context, and for a
+// server that does not answer up to LeaseTTL and some seconds. It may run once at a time.
 //
 // A lost connection is tried again. A consumer that stops, because of a handler that
 // keeps failing or a checkpoint that cannot be used, leaves the others alone; when
@@ -131,6 +133,8 @@ func (r *Runner) Run(ctx context.Context) error {
 	w := newWorks(r)
 	defer r.store.OnAppend(w.pokeAll)()
 	defer w.awaitAll()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel() // also when all have stopped
 	for failures := 0; ; {
 		opened, err := w.run(ctx)
 		if ctx.Err() != nil {

@@ -29,7 +29,7 @@ func (o Options) feed() es.FeedOptions {
 }
 
 // Subscription follows the log under a name, with a checkpoint in the store. It
-// belongs to one goroutine.
+// belongs to one goroutine. Close it when it is not polled any more.
 type Subscription struct {
 	store   Store
 	name    string
@@ -66,10 +66,11 @@ func (s *Subscription) Name() string { return s.name }
 // of es.Feed; es.ErrOrderingViolation comes again and again until a reset.
 //
 // While the caller works on a batch, what follows is read in the background if the
-// log is sure to have more: at least 2,000 events, in no more bytes than a batch may
-// have. That holds one connection until it is read, or for 30 seconds at most, also
-// if ctx ends before. A poll hands it over if it is what comes next, whatever became
-// of the server meanwhile, and reads for itself otherwise.
+// log is sure to have more: at least 8,000 events at a time, in no more bytes than a
+// batch may have. That holds one connection until it is read, for 30 seconds at most, or
+// until [Subscription.Close], but does not end with ctx. A poll hands it over if it is
+// what comes next, whatever became of the server meanwhile, and reads for itself
+// otherwise.
 func (s *Subscription) Poll(ctx context.Context) ([]es.Recorded, error) {
 	batch, err := s.read(ctx)
 	if errors.Is(err, es.ErrLostCheckpoint) { // the server has crashed between two polls
@@ -105,6 +106,10 @@ func (s *Subscription) load(ctx context.Context) (err error) {
 	s.batch, s.loaded = es.Batch{}, err == nil
 	return err
 }
+
+// Close ends what is read in the background, and returns when it has ended. The
+// subscription may be polled again: it stores nothing and forgets nothing.
+func (s *Subscription) Close() { s.feed.end() }
 
 // Checkpoint stores that everything polled so far is done. It gives
 // es.ErrStaleCheckpoint, and changes nothing, if somebody else has stored a

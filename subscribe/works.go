@@ -11,8 +11,8 @@ import (
 )
 
 const (
-	// planInterval is how often the generations are looked at again, should the word
-	// of a change have been lost.
+	// planInterval is how often the generations and what is parked are looked at again,
+	// should the word of a change have been lost.
 	planInterval = 10 * time.Second
 	// firstTick is how soon after an event the log is looked at for more; the pause
 	// doubles up to PollInterval.
@@ -169,6 +169,7 @@ func (w *works) replan(ctx context.Context) error {
 		}
 		if r.building.Swap(want.building) != want.building || r.waits.Load() {
 			r.lookAgain.Store(true)
+			r.poke()
 		}
 	}
 	return nil

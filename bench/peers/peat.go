@@ -88,6 +88,7 @@ func (p *peat) replay(ctx context.Context, handle func(paid)) error {
 	if err != nil {
 		return err
 	}
+	defer sub.Close()
 	for {
 		batch, err := sub.Poll(ctx)
 		if err != nil || len(batch) == 0 {

@@ -22,6 +22,7 @@ var feedLaws = []law{
 	{"a feed of one long stream delivers all of it", testFeedStream},
 	{"a feed goes on from any checkpoint", testFeedPrefix},
 	{"a batch with more behind it can be followed at any time", testFeedMore},
+	{"a feed with more to read comes to the end of what there was", testFeedEnds},
 	{"a batch is bounded in bytes", testFeedBytes},
 	{"a feed under concurrent writers loses and repeats nothing", testFeedConcurrent},
 	{"a checkpoint of something else is refused", testFeedCheckpoint},
@@ -268,6 +269,64 @@ func testFeedMore(t *testing.T, b Backend) {
 	if idle := next(end, es.FeedOptions{}); idle.More {
 		t.Error("nothing has more behind it")
 	}
+}
+
+// More events are appended between two batches than a batch delivers.
+func testFeedEnds(t *testing.T, b Backend) {
+	const events, limit = 10, 4
+	mustAppend(t, b.Store, stream, es.NoStream, numbered(0, events)...)
+	for _, horizon := range []es.Horizon{es.Committed, es.Settled} {
+		for _, c := range []struct {
+			name   string
+			filter es.Filter
+			events int // of stream
+		}{
+			{"all", es.Filter{}, events},
+			{"selected", es.Filter{Categories: []string{stream.Category}, Types: []string{"law.noted"}}, events},
+			{"none", es.Filter{Types: []string{"law.never"}}, 0},
+		} {
+			what := horizon.String() + ", " + c.name
+			// What is in flight elsewhere on the server delays what is settled.
+			eventually(t, what+": not delivered", func() bool {
+				got, _ := follow(t, b.Store, "", es.FeedOptions{Filter: es.Filter{Stream: stream}, Horizon: horizon})
+				return len(got) == events
+			})
+			opts := es.FeedOptions{Filter: c.filter, Horizon: horizon, MaxEvents: limit}
+			there, err := b.Store.Lag(t.Context(), "", es.FeedOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []es.Recorded
+			cp, batches := es.Checkpoint(""), 0
+			for more := true; more; batches++ {
+				if batches > there.Events/limit+2 {
+					t.Fatalf("%s: more to read after %d batches, though there were %d events", what, batches, there.Events)
+				}
+				batch, err := b.Store.Feed(t.Context(), cp, opts)
+				if err != nil {
+					t.Fatal(err)
+				}
+				mustAppend(t, b.Store, other, es.Any, numbered(events, limit+1)...)
+				got, cp, more = append(got, batch.Events...), batch.Next, batch.More
+			}
+			got = slices.DeleteFunc(got, func(r es.Recorded) bool { return r.Stream != stream })
+			if want := numbersUpTo(c.events); !slices.Equal(want, numbers(t, got)) {
+				t.Errorf("%s: up to the end came %v, want %v", what, numbers(t, got), want)
+			}
+			if rest, _ := follow(t, b.Store, cp, opts); slices.ContainsFunc(rest, func(r es.Recorded) bool { return r.Stream == stream }) {
+				t.Errorf("%s: behind the end come again %v", what, numbers(t, rest))
+			}
+		}
+	}
+}
+
+// numbersUpTo returns the payloads of numbered(0, n).
+func numbersUpTo(n int) []int {
+	all := make([]int, n)
+	for i := range all {
+		all[i] = i
+	}
+	return all
 }
 
 // Rows B15, B17, B73.

@@ -17,6 +17,7 @@ var parkingLaws = []law{
 	{"an event that fails again stays parked with what it says now", testParkedAgain},
 	{"a redrive is asked for one stream or for all", testRedrive},
 	{"who discards a parked event is recorded, and why", testDiscard},
+	{"an event waits only for one that is parked", testWaitsForParked},
 }
 
 // park appends events to two streams by turns and parks them all, those of stream in
@@ -195,5 +196,71 @@ func testDiscard(t *testing.T, b Backend) {
 	}
 	if n := len(read(t, b.Store, stream, es.ReadOptions{})); n != 3 {
 		t.Errorf("%d events in the log, want 3", n)
+	}
+}
+
+func testWaitsForParked(t *testing.T, b Backend) {
+	mustAppend(t, b.Store, stream, es.NoStream, numbered(0, 4)...)
+	mustAppend(t, b.Store, other, es.NoStream, event(4))
+	recs := read(t, b.Store, stream, es.ReadOptions{})
+	waiting := failures(recs...)
+	waiting[0].Error, waiting[0].Attempts = "", 0
+	revision := int64(0)
+	save := func(unpark, park []es.Failure) error {
+		p := es.Progress{Subscription: "s", Revision: revision, Checkpoint: `{"v":1}`, Park: park}
+		for _, f := range unpark {
+			p.Unpark = append(p.Unpark, f.Position)
+		}
+		return b.Store.SaveProgress(t.Context(), p)
+	}
+	refused := func(when string, unpark, park []es.Failure) {
+		t.Helper()
+		_, before, err := b.Store.LoadCheckpoint(t.Context(), "s")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := save(unpark, park); !errors.Is(err, es.ErrNotParked) {
+			t.Errorf("%s: got error %v, want ErrNotParked", when, err)
+		}
+		if _, after, err := b.Store.LoadCheckpoint(t.Context(), "s"); err != nil || after != before {
+			t.Errorf("%s: the revision was %d and is %d, %v", when, before, after, err)
+		}
+	}
+	taken := func(when string, unpark, park []es.Failure) {
+		t.Helper()
+		if err := save(unpark, park); err != nil {
+			t.Fatalf("%s: %v", when, err)
+		}
+		revision++
+	}
+
+	refused("nothing was ever parked", nil, waiting[:1])
+	mustSave(t, b, es.Progress{Subscription: "t", Park: failures(recs[0])})
+	taken("another stream fails", nil, failures(read(t, b.Store, other, es.ReadOptions{})...))
+	refused("another subscription and another stream have something parked", nil, waiting[1:2])
+	wantParked(t, b, failures(read(t, b.Store, other, es.ReadOptions{})...), "s")
+	taken("one fails and the next waits", nil, []es.Failure{waiting[1], failures(recs[0])[0]})
+	taken("one more waits", nil, waiting[2:3])
+	refused("all that are parked are taken back", waiting[:3], waiting[3:])
+	taken("one that waits is left", append(waiting[:1:1], waiting[2]), waiting[3:])
+	wantStale(t, b.Store.SaveProgress(t.Context(), es.Progress{Subscription: "u", Revision: 7, Park: waiting[:1]}), "u", 7)
+
+	for _, version := range []int64{2, 4} {
+		if err := b.Store.Discard(t.Context(), stream, version, "eva", "a test", "s"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	refused("all that were parked are discarded", nil, waiting[2:3])
+	e := event(5)
+	err := b.Deliver(t.Context(), func(tx es.Tx) error {
+		_, err := tx.Append(t.Context(), es.StreamID{Category: "law", Key: "effect"}, es.NoStream, e)
+		return err
+	}, es.Progress{Subscription: "s", Revision: revision, Park: waiting[2:3]})
+	if !errors.Is(err, es.ErrNotParked) {
+		t.Errorf("delivered: got error %v, want ErrNotParked", err)
+	}
+	wantIDs(t, b.Store, es.StreamID{Category: "law", Key: "effect"}) // nothing
+	if _, after, err := b.Store.LoadCheckpoint(t.Context(), "s"); err != nil || after != revision {
+		t.Errorf("delivered: the revision is %d, %v; want %d", after, err, revision)
 	}
 }

@@ -314,6 +314,11 @@ func testWaitRequest(t *testing.T, b Backend) {
 			t.Errorf("asked for %d events, %v", n, err)
 		}
 	})
+	wantHeard(t, b, "discard", func() {
+		if err := b.Store.Discard(t.Context(), stream, 1, "eva", "a test", "s"); err != nil {
+			t.Error(err)
+		}
+	})
 	wantHeard(t, b, "rebuild", func() {
 		if _, err := b.Store.BeginRebuild(t.Context(), "p", 1, false); err != nil {
 			t.Error(err)

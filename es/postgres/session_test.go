@@ -113,7 +113,7 @@ func TestReadersTellWhoHoldsALease(t *testing.T) {
 		t.Fatal(err)
 	}
 	acquire(t, openSession(t, log.Store, 0), []string{"a"}, "a")
-	p := es.Progress{Subscription: "a", Revision: revision, Checkpoint: `{}`, Park: []es.Failure{{Position: 1, Stream: streamA, Version: 1}}}
+	p := es.Progress{Subscription: "a", Revision: revision, Checkpoint: `{}`, Park: []es.Failure{{Position: 1, Stream: streamA, Version: 1, Attempts: 1}}}
 	if err := log.Store.SaveProgress(t.Context(), p); err != nil {
 		t.Fatal(err)
 	}

@@ -317,7 +317,7 @@ func TestGenerationsAreNumberedOnce(t *testing.T) {
 		t.Errorf("begun twice: %v", err)
 	}
 	next := claim(t, s, "next")
-	park := []es.Failure{{Position: 1, Stream: streamA, Version: 1}}
+	park := []es.Failure{{Position: 1, Stream: streamA, Version: 1, Attempts: 1}}
 	if err := s.SaveProgress(t.Context(), es.Progress{Subscription: "next", Revision: next.revision, Park: park}); err != nil {
 		t.Fatal(err)
 	}

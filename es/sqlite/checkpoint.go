@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/peatlog/peat/es"
+	"github.com/peatlog/peat/internal/parking"
 )
 
 var _ es.Checkpointer = (*Store)(nil)
@@ -95,14 +96,11 @@ func (s *session) saveProgress(ctx context.Context, p es.Progress) error {
 	return nil
 }
 
-// checkParked reports whether all is parked that is to be taken back.
+// checkParked reports whether all is parked that is to be taken back, and whatever
+// events are to wait for. Nothing may be written before it: a refusal undoes nothing.
 func (s *session) checkParked(ctx context.Context, p es.Progress) error {
-	if len(p.Unpark) == 0 {
-		return nil
-	}
-	n := 0
-	err := queryRow(ctx, s.db, s.sql.countParked, []any{p.Subscription, array(p.Unpark)}, &n)
-	if err == nil && n < len(p.Unpark) {
+	parked, err := s.allParked(ctx, p)
+	if err == nil && !parked {
 		// Who was overtaken is to know that, and not what the other one has done.
 		_, revision, loadErr := s.LoadCheckpoint(ctx, p.Subscription)
 		if err = cmp.Or(loadErr, es.ErrNotParked); loadErr == nil && revision != p.Revision {
@@ -113,6 +111,24 @@ func (s *session) checkParked(ctx context.Context, p es.Progress) error {
 		return fmt.Errorf("save the progress of subscription %q: %w", p.Subscription, statementError(err))
 	}
 	return nil
+}
+
+func (s *session) allParked(ctx context.Context, p es.Progress) (bool, error) {
+	if len(p.Unpark) > 0 {
+		n := 0
+		err := queryRow(ctx, s.db, s.sql.countParked, []any{p.Subscription, array(p.Unpark)}, &n)
+		if err != nil || n < len(p.Unpark) {
+			return false, err
+		}
+	}
+	for _, stream := range parking.Waiting(p.Park) {
+		parked := false
+		err := queryRow(ctx, s.db, s.sql.isParked, []any{p.Subscription, stream.String(), array(p.Unpark)}, &parked)
+		if err != nil || !parked {
+			return false, err
+		}
+	}
+	return true, nil
 }
 
 // park takes events back and sets others aside.

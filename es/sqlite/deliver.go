@@ -114,11 +114,11 @@ func (s *session) position(ctx context.Context, subscription string) (int64, err
 	if err != nil {
 		return 0, err
 	}
-	position, err := parseCursor(cp)
+	c, err := parseCursor(cp)
 	if err != nil {
 		return 0, fmt.Errorf("subscription %q: %w", subscription, err)
 	}
-	return position, nil
+	return c.Position, nil
 }
 
 // takeOver makes the new generation the live one. The old one is removed, or from

@@ -15,10 +15,13 @@ import (
 var _ es.Feed = (*Store)(nil)
 
 // cursor is the stored form of a checkpoint. There is one writer at a time, so the
-// order of positions is the order of commits, and a position says it all.
+// order of positions is the order of commits, and a position says what is delivered.
 type cursor struct {
 	Version  int   `json:"v"`
 	Position int64 `json:"position"`
+	// Until is where the log ended when the reader began to catch up, 0 once it has
+	// come there. Up to it there is more to read, whatever is appended.
+	Until int64 `json:"until,omitempty"`
 }
 
 // Feed implements [es.Feed]. Both horizons are the same here.
@@ -39,22 +42,27 @@ func (s *Store) feed(ctx context.Context, behind es.Checkpoint, opts es.FeedOpti
 	if err != nil {
 		return es.Batch{}, err
 	}
-	last, err := s.end(ctx, from)
+	last, err := s.end(ctx, from.Position)
 	if err != nil {
 		return es.Batch{}, err
 	}
-	if from == last {
+	if from.Position == last {
 		return es.Batch{Next: behind}, nil
 	}
-	p, err := s.readFeed(ctx, from, last, opts)
+	until := last
+	if from.Until > 0 {
+		until = min(from.Until, last)
+	}
+	p, err := s.readFeed(ctx, from.Position, until, opts)
 	if err != nil {
 		return es.Batch{}, err
 	}
-	// The newest event is behind the checkpoint, so there is always one to move over.
-	b := es.Batch{Events: p.Events, Next: checkpoint(last), Moved: true}
+	// There is an event at until, so the batch always moves.
+	b := es.Batch{Events: p.Events, Next: checkpoint(until, until), Moved: true}
 	if n := len(p.Events); n > 0 {
 		if p.More {
-			b.Next, b.More = checkpoint(p.Events[n-1].Position), p.Events[n-1].Position < last
+			at := p.Events[n-1].Position
+			b.Next, b.More = checkpoint(at, until), at < until
 		}
 		b.Prefix = func(n int) es.Checkpoint {
 			switch n {
@@ -63,7 +71,7 @@ func (s *Store) feed(ctx context.Context, behind es.Checkpoint, opts es.FeedOpti
 			case len(b.Events):
 				return b.Next
 			default:
-				return checkpoint(b.Events[n-1].Position)
+				return checkpoint(b.Events[n-1].Position, until)
 			}
 		}
 	}
@@ -90,35 +98,41 @@ func (s *Store) end(ctx context.Context, position int64) (int64, error) {
 // Pins implements [es.Pinner]: nobody can hold back a feed here.
 func (*Store) Pins(context.Context) ([]es.Pin, error) { return nil, nil }
 
-func checkpoint(position int64) es.Checkpoint {
-	text, err := json.Marshal(cursor{Version: 1, Position: position})
+// checkpoint returns the checkpoint of a reader that has come to a position and is to
+// go on until another one.
+func checkpoint(position, until int64) es.Checkpoint {
+	c := cursor{Version: 1, Position: position}
+	if position < until {
+		c.Until = until
+	}
+	text, err := json.Marshal(c)
 	if err != nil {
-		panic(err) // two numbers
+		panic(err) // numbers
 	}
 	return es.Checkpoint(text)
 }
 
-func parseCursor(cp es.Checkpoint) (int64, error) {
+func parseCursor(cp es.Checkpoint) (cursor, error) {
 	if cp == "" {
-		return 0, nil
+		return cursor{}, nil
 	}
 	var c cursor
 	if err := json.Unmarshal([]byte(cp), &c); err != nil {
-		return 0, fmt.Errorf("%w: %w", es.ErrCheckpoint, err)
+		return cursor{}, fmt.Errorf("%w: %w", es.ErrCheckpoint, err)
 	}
-	if c.Version != 1 || c.Position <= 0 {
-		return 0, fmt.Errorf("%w: version %d, position %d", es.ErrCheckpoint, c.Version, c.Position)
+	if c.Version != 1 || c.Position <= 0 || c.Until != 0 && c.Until <= c.Position {
+		return cursor{}, fmt.Errorf("%w: version %d, position %d, until %d", es.ErrCheckpoint, c.Version, c.Position, c.Until)
 	}
-	return c.Position, nil
+	return c, nil
 }
 
-// readFeed reads the next events of the log that the filter selects.
-func (s *Store) readFeed(ctx context.Context, from, last int64, opts es.FeedOptions) (page.Page, error) {
+// readFeed reads the next events that the filter selects, up to a position.
+func (s *Store) readFeed(ctx context.Context, from, until int64, opts es.FeedOptions) (page.Page, error) {
 	var p page.Page
 	if s.readers.closed.Load() {
 		return p, ErrClosed
 	}
-	text, args := s.feedSQL(opts.Filter, from, last, opts.MaxEvents)
+	text, args := s.feedSQL(opts.Filter, from, until, opts.MaxEvents)
 	rows, err := s.readers.db.QueryContext(ctx, text, args...)
 	if err != nil {
 		return p, statementError(err)
@@ -154,9 +168,10 @@ func (s *Store) readFeed(ctx context.Context, from, last int64, opts es.FeedOpti
 // More of them are read by position, and what is of other categories is skipped.
 const maxArms = 16
 
-// feedSQL returns the statement for the next events behind a position, and its arguments.
-func (s *Store) feedSQL(f es.Filter, from, last int64, limit int) (string, []any) {
-	args := []any{from, last, limit}
+// feedSQL returns the statement for the next events behind a position, up to another one,
+// and its arguments.
+func (s *Store) feedSQL(f es.Filter, from, until int64, limit int) (string, []any) {
+	args := []any{from, until, limit}
 	arg := func(v any) string {
 		args = append(args, v)
 		return "?" + strconv.Itoa(len(args))

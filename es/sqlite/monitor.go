@@ -68,10 +68,11 @@ func (s *Store) Lag(ctx context.Context, behind es.Checkpoint, opts es.FeedOptio
 }
 
 func (s *Store) lag(ctx context.Context, behind es.Checkpoint, filter es.Filter) (es.Lag, error) {
-	from, err := parseCursor(behind)
+	c, err := parseCursor(behind)
 	if err != nil {
 		return es.Lag{}, err
 	}
+	from := c.Position
 	last, err := s.end(ctx, from)
 	if err != nil || from == last {
 		return es.Lag{Done: 1}, err

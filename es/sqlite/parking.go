@@ -94,7 +94,7 @@ func (s *Store) RequestRedrive(ctx context.Context, stream es.StreamID, subscrip
 	return n, nil
 }
 
-// Discard implements [es.ParkingLot].
+// Discard implements [es.ParkingLot]. The sessions of this Store hear of it.
 func (s *Store) Discard(ctx context.Context, stream es.StreamID, version int64, by, reason string, subscriptions ...string) error {
 	if err := stream.Validate(); err != nil {
 		return err
@@ -114,5 +114,6 @@ func (s *Store) Discard(ctx context.Context, stream es.StreamID, version int64, 
 	if err != nil {
 		return fmt.Errorf("discard %s version %d: %w", stream, version, err)
 	}
+	s.leases.changed()
 	return nil
 }

@@ -174,8 +174,8 @@ func (p *presence) Grown(ctx context.Context, behind []es.Checkpoint) ([]bool, e
 	}
 	grown := make([]bool, len(behind))
 	for i, cp := range behind {
-		position, err := parseCursor(cp)
-		grown[i] = err != nil || position != last
+		c, err := parseCursor(cp)
+		grown[i] = err != nil || c.Position != last
 	}
 	return grown, nil
 }

@@ -26,7 +26,7 @@ type queries struct {
 	savepoint, rollbackTo, release                    string
 	lastPosition, feed                                string
 	loadCheckpoint, saveProgress, park, unpark        string
-	countParked                                       string
+	countParked, isParked                             string
 	countClaim, claim, fence, forget, forgetParked    string
 	readers, recordFailure, lag, streamAt             string
 	parked, discarded, readParked                     string
@@ -66,7 +66,7 @@ func newQueries() *queries {
 	}
 	return &queries{
 		lastPosition: one("last_position"), feed: one("feed"),
-		loadCheckpoint: one("load_checkpoint"), saveProgress: one("save_progress"), park: one("park"), unpark: one("unpark"), countParked: one("count_parked"),
+		loadCheckpoint: one("load_checkpoint"), saveProgress: one("save_progress"), park: one("park"), unpark: one("unpark"), countParked: one("count_parked"), isParked: one("is_parked"),
 		countClaim: one("count_claim"), claim: one("claim"), fence: one("fence"), forget: one("forget"), forgetParked: one("forget_parked"),
 		readers: one("readers"), recordFailure: one("record_failure"), lag: one("lag"), streamAt: one("stream_at"),
 		parked: one("parked"), discarded: one("discarded"), readParked: one("read_parked"),
@@ -99,7 +99,7 @@ func (q *queries) reads() []string {
 func (q *queries) writes() []string {
 	return []string{
 		q.advanceStream, q.findAppend, q.lockStream, q.insertEvent, q.insertChunk, q.writeSnapshot, q.deleteSnapshots,
-		q.saveProgress, q.park, q.unpark, q.countParked, q.countClaim, q.claim, q.fence, q.forget, q.forgetParked, q.recordFailure,
+		q.saveProgress, q.park, q.unpark, q.countParked, q.isParked, q.countClaim, q.claim, q.fence, q.forget, q.forgetParked, q.recordFailure,
 		q.requestRedrive, q.recordDiscard, q.discard, q.firstGeneration, q.beginRebuild, q.cancelRebuild, q.takeOver,
 		q.savepoint, q.rollbackTo, q.release,
 	}

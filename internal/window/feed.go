@@ -115,7 +115,9 @@ func Next(ctx context.Context, log Log, behind es.Checkpoint, opts es.FeedOption
 	if !p.More {
 		next = next.Close()
 	}
-	b := es.Batch{Events: p.Events, Next: next.Checkpoint(), More: p.More}
+	// A window that begins in an epoch which is over does not reach the end of the log.
+	more := p.More || c.From.Epoch != now.Epochs.Current()
+	b := es.Batch{Events: p.Events, Next: next.Checkpoint(), More: more}
 	if b.Moved, err = moved(ctx, log, c, next, now.Epochs, opts.Filter, len(p.Events)); err != nil {
 		return es.Batch{}, &now, err
 	}
