@@ -213,13 +213,9 @@ func (b *batch[A, E]) watch() func(es.Recorded) {
 // overtaken reads what others have written, after a conflict.
 func (b *batch[A, E]) overtaken(ctx context.Context, err error) error {
 	b.stale, b.fresh = !b.fresh, true
-	known := b.line.root.version
-	if c, ok := errors.AsType[*es.ConflictError](err); ok && c.Actual <= known {
-		return b.reload(err) // the log does not hold what was read
-	}
 	replayErr := b.repo.replay(ctx, b.line.root, b.watch())
 	switch {
-	case errors.Is(replayErr, errOtherHistory):
+	case errors.Is(replayErr, errOtherHistory): // the log does not hold what was read
 		return b.reload(err)
 	case replayErr != nil:
 		b.line.use(nil)

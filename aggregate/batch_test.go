@@ -352,14 +352,20 @@ func TestCachesOfTwoProcessesAgree(t *testing.T) {
 	})
 }
 
-// A lone call whose context ends during its decision is certain of having written
-// nothing.
+// A call whose context ends during its decision sends nothing, however late a store
+// notices. When it is alone, it is certain of having written nothing.
 func TestLoneCallThatEndsInItsDecisionWritesNothing(t *testing.T) {
 	t.Parallel()
 	backends.Each(t, func(t *testing.T, b estest.Backend) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		repo := newRepository(b.Store)
+		store := &hooked{Store: b.Store, append: func(do func() (es.AppendResult, error)) (es.AppendResult, error) {
+			if ctx.Err() != nil {
+				t.Error("something was sent for a caller who has gone")
+			}
+			return do()
+		}}
+		repo := newRepository(store)
 		decide := adding(1)
 		_, err := repo.Execute(ctx, "1", func(s *sum) ([]event, error) {
 			cancel()
@@ -368,10 +374,39 @@ func TestLoneCallThatEndsInItsDecisionWritesNothing(t *testing.T) {
 		if !errors.Is(err, context.Canceled) || errors.Is(err, es.ErrOutcomeUnknown) {
 			t.Errorf("got error %v, want context.Canceled and a known outcome", err)
 		}
-		root, err := repo.Execute(t.Context(), "1", adding(1))
+		root, err := newRepository(b.Store).Execute(t.Context(), "1", adding(1))
 		if err != nil || root.Version() != 1 {
 			t.Errorf("version %d, %v; want 1", root.Version(), err)
 		}
+	})
+}
+
+// Among calls that share an append, one whose caller has gone is left out, and the others
+// decide as if it had never been.
+func TestCallThatEndsBeforeItIsSentIsLeftOut(t *testing.T) {
+	t.Parallel()
+	backends.Each(t, func(t *testing.T, b estest.Backend) {
+		q := newQueued(t, b.Store)
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		first := q.execute(t.Context(), adding(1))
+		gone := q.execute(ctx, func(*sum) ([]event, error) {
+			cancel()
+			return []event{added{100}}, nil
+		})
+		last := q.execute(t.Context(), func(s *sum) ([]event, error) { return []event{added{s.Total}}, nil })
+		q.open()
+		<-gone.done
+		if !errors.Is(gone.err, context.Canceled) && !errors.Is(gone.err, es.ErrOutcomeUnknown) {
+			t.Errorf("the caller who has gone: %v", gone.err)
+		}
+		for _, c := range []*execution{first, last} {
+			if <-c.done; c.err != nil {
+				t.Error(c.err)
+			}
+		}
+		wantRoot(t, last.root, 3, 4)
+		wantStored(t, newRepository(b.Store), 3, 4)
 	})
 }
 

@@ -246,6 +246,13 @@ func TestDecisionsWorkOnFaithfulCopies(t *testing.T) {
 				if err != nil || root.State().Addr != here || len(root.State().Names) > 0 || root.State().Cents != 0 {
 					t.Errorf("%s: returned %+v, %v", key, root.State(), err)
 				}
+				err = b.InTx(t.Context(), func(tx es.Tx) (err error) {
+					root, err = repo.In(tx).Execute(t.Context(), key, vandal)
+					return err
+				})
+				if err != nil || root.State().Addr != here || len(root.State().Names) > 0 || root.State().Cents != 0 {
+					t.Errorf("%s: returned in a transaction %+v, %v", key, root.State(), err)
+				}
 			}
 		}
 	})
