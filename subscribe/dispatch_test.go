@@ -158,6 +158,9 @@ func TestPartOfTheEventsKeepsTheOlderForms(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
+		if _, err := log.Append(t.Context(), es.StreamID{Category: "order", Key: "1"}, es.Any, es.EventData{Type: "created", Data: []byte(`{"Total": 9}`)}); err != nil {
+			t.Fatal(err)
+		}
 		paid := codec.Part(invoices.Events(), paidInvoice)
 		want := []string{"subscribe_test.invoicePaid{200}", "subscribe_test.invoicePaid{300}", "subscribe_test.invoicePaid{4}"}
 		var one, batches heard
@@ -172,6 +175,18 @@ func TestPartOfTheEventsKeepsTheOlderForms(t *testing.T) {
 		})
 		if diff := cmp.Diff(want, delivered(t, store, &batches, subscribe.Consumer{Name: "batch", Delivery: subscribe.AtLeastOnce(inBatches)}, last)); diff != "" {
 			t.Errorf("batch (-want +got):\n%s", diff)
+		}
+		for events, n := range map[es.Decoder[invoiceEvent]]int{paid: 3, invoices.Events(): 6} {
+			var all heard
+			for e, err := range subscribe.All(t.Context(), store, events, subscribe.Options{}) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				all.add(e.Event)
+			}
+			if diff := cmp.Diff(want, all.get()); n == 3 && diff != "" || len(all.get()) != n {
+				t.Errorf("all %d events, want %d (-want +got):\n%s", len(all.get()), n, diff)
+			}
 		}
 	})
 }
