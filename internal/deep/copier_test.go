@@ -5,6 +5,7 @@ import (
 	"container/list"
 	"errors"
 	"math/big"
+	"math/rand/v2"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -158,16 +159,17 @@ func TestCloneMethodsAreUsed(t *testing.T) {
 func TestWhatCannotBeCopiedIsRefused(t *testing.T) {
 	t.Parallel()
 	for want, typ := range map[string]reflect.Type{
-		".G is a chan int":                        reflect.TypeFor[*struct{ G chan int }](),
-		".H is a sync.Mutex, which changes":       reflect.TypeFor[struct{ H sync.Mutex }](),
-		".I is a list.List":                       reflect.TypeFor[struct{ I *list.List }](),
-		".J is a bytes.Buffer":                    reflect.TypeFor[struct{ J []bytes.Buffer }](),
-		".K is a strings.Builder":                 reflect.TypeFor[struct{ K map[string]strings.Builder }](),
-		".L is a sync.Map":                        reflect.TypeFor[struct{ L *sync.Map }](),
-		".M is a atomic.Int64":                    reflect.TypeFor[struct{ M atomic.Int64 }](),
-		".Inner.Deep is a chan string":            reflect.TypeFor[struct{ Inner struct{ Deep chan string } }](),
-		".S is a strings.Replacer, which changes": reflect.TypeFor[struct{ S *strings.Replacer }](),
-		".U is a http.ServeMux, which changes":    reflect.TypeFor[struct{ U http.ServeMux }](),
+		".G is a chan int":                         reflect.TypeFor[*struct{ G chan int }](),
+		".H is a sync.Mutex, which changes":        reflect.TypeFor[struct{ H sync.Mutex }](),
+		".I is a list.List":                        reflect.TypeFor[struct{ I *list.List }](),
+		".J is a bytes.Buffer":                     reflect.TypeFor[struct{ J []bytes.Buffer }](),
+		".K is a strings.Builder":                  reflect.TypeFor[struct{ K map[string]strings.Builder }](),
+		".L is a sync.Map":                         reflect.TypeFor[struct{ L *sync.Map }](),
+		".M is a atomic.Int64":                     reflect.TypeFor[struct{ M atomic.Int64 }](),
+		".Inner.Deep is a chan string":             reflect.TypeFor[struct{ Inner struct{ Deep chan string } }](),
+		".S is a strings.Replacer, which changes":  reflect.TypeFor[struct{ S *strings.Replacer }](),
+		".V is a rand.Zipf, which changes":         reflect.TypeFor[struct{ V *rand.Zipf }](),
+		".U is a http.ServeMux, which holds a map": reflect.TypeFor[struct{ U http.ServeMux }](),
 	} {
 		if _, err := deep.New(typ); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v: got error %v, want %q in it", typ, err, want)

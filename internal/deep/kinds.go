@@ -129,8 +129,12 @@ func array(t reflect.Type, inner fix) fix {
 }
 
 func (b *builder) structure(path string, t reflect.Type) fix {
-	if refused(t) || b.opaque(t) { // and a container
+	if refused(t) {
 		b.fault(path, "is a %v, which changes in place", t)
+		return nil
+	}
+	if b.opaque(t) {
+		b.fault(path, "is a %v, which holds a map, a slice or a channel that only its package sees, and may change in place", t)
 		return nil
 	}
 	type part struct {
