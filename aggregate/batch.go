@@ -262,8 +262,8 @@ func (b *batch[A, E]) answer(r *round[A, E], n int, err error) {
 // were not in it.
 func (b *batch[A, E]) settle(ctx context.Context, r *round[A, E]) {
 	b.calls = b.calls[len(r.calls):]
-	before, keep := b.line.root.version, len(b.calls) > 0 || b.keep()
-	err := b.line.advance(r, keep)
+	before, handOver := b.line.root.version, len(r.calls) == 1 && len(b.calls) == 0 && !b.keep()
+	err := b.line.advance(r, handOver)
 	if err != nil { // it is stored, and the fold does not bear it
 		for _, c := range r.calls[r.first:] {
 			c.fail(err)
@@ -271,7 +271,7 @@ func (b *batch[A, E]) settle(ctx context.Context, r *round[A, E]) {
 	} else if root := b.line.root; root.version > before {
 		b.repo.writeSnapshot(ctx, b.repo.takeSnapshot(ctx, root, before, root.version, root.last))
 	}
-	if err != nil || !keep {
+	if err != nil || handOver {
 		b.line.use(nil)
 	}
 	b.fresh = true

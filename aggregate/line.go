@@ -53,11 +53,11 @@ type line[A Aggregate[E], E es.Event] struct {
 func (l *line[A, E]) use(root *Root[A, E]) { l.root, l.from = root, nil }
 
 // advance moves the line's root over what a round has written, and gives the roots of the
-// round their states, where they are to be found. The line's own state goes to the one who
-// needs it where nobody else does; otherwise it stays the line's.
-func (l *line[A, E]) advance(r *round[A, E], keep bool) error {
+// round their states, where they are to be found. With handOver, the line's own state goes
+// to the root of the only call, because nobody else needs it.
+func (l *line[A, E]) advance(r *round[A, E], handOver bool) error {
 	now := l.root
-	if keep || len(r.calls) > 1 {
+	if !handOver {
 		if err := l.share(r); err != nil {
 			return err
 		}
@@ -76,7 +76,7 @@ func (l *line[A, E]) advance(r *round[A, E], keep bool) error {
 	}
 	now.last = r.lastID(len(r.events))
 	now.version, now.position = now.version+int64(len(r.events)), r.position
-	if own := r.calls[0].root; own != nil && own.from == nil {
+	if own := r.calls[0].root; handOver && own != nil {
 		own.state = now.state
 	}
 	return nil
