@@ -7,7 +7,7 @@ import (
 	"github.com/peatlog/peat/es"
 )
 
-// ErrApply: Apply panicked on an event. See [*ApplyError].
+// ErrApply says that Apply panicked on an event. See [*ApplyError].
 var ErrApply = errors.New("apply panicked")
 
 // ApplyError says on which event the Apply method of an aggregate panicked. Apply must

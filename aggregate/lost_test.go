@@ -19,7 +19,7 @@ type forgetful struct{ *proptest.Log }
 
 func (f forgetful) Append(ctx context.Context, stream es.StreamID, expected es.Expected, events ...es.EventData) (es.AppendResult, error) {
 	tx := f.Begin()
-	defer tx.Rollback() //nolint:errcheck // without effect after a commit
+	defer tx.Rollback() // without effect after a commit
 	result, err := tx.Append(ctx, stream, expected, events...)
 	if err != nil {
 		return result, err

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"math/big"
 	"reflect"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -133,7 +134,7 @@ func loadBothWays[A aggregate.Aggregate[set]](t *testing.T, b estest.Backend, ke
 	plain := aggregate.Define("thing", things, empty)
 	repo := aggregate.NewRepository(b.Store, plain.WithSnapshots(aggregate.Snapshots{Every: 2})).WithLogger(slog.New(slog.NewTextHandler(&log, nil)))
 	for n := range int64(7) {
-		if _, err := repo.Execute(t.Context(), key, func(A) ([]set, error) { return []set{{Key: fmt.Sprint(n % 3), N: 1<<53 + n*151}}, nil }); err != nil {
+		if _, err := repo.Execute(t.Context(), key, func(A) ([]set, error) { return []set{{Key: strconv.FormatInt(n%3, 10), N: 1<<53 + n*151}}, nil }); err != nil {
 			t.Fatal(err)
 		}
 		full, err := aggregate.NewRepository(b.Store, plain).Load(t.Context(), key)

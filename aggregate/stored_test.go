@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -268,7 +269,7 @@ func TestRootsOfConcurrentCallsAreTheirOwn(t *testing.T) {
 	backends.Each(t, func(t *testing.T, b estest.Backend) {
 		for _, cache := range []int{0, 10} {
 			repo := aggregate.NewRepository(b.Store, hosts).WithStateCache(cache)
-			key := fmt.Sprint(cache)
+			key := strconv.Itoa(cache)
 			var all sync.WaitGroup
 			for i := range 16 {
 				all.Go(func() {
@@ -437,7 +438,7 @@ func TestApplyThatPanicsConcernsItsCallAlone(t *testing.T) {
 		var all sync.WaitGroup
 		for i := range 20 {
 			all.Go(func() {
-				events := []hostEvent{named{fmt.Sprint(i)}}
+				events := []hostEvent{named{strconv.Itoa(i)}}
 				if i%4 == 0 {
 					events = append(events, cursed{i})
 				}

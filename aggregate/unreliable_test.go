@@ -164,12 +164,12 @@ func hammer(t *testing.T, store es.Store, u *unreliable, cache int, prefix strin
 				if u.draw(3) == 0 {
 					a.id = fmt.Sprint(prefix, a.n)
 				}
-				a.err = a.execute(t, ctx, repo, u)
+				a.err = a.execute(ctx, t, repo, u)
 				for range 3 { // a command with an id is sent again until it is known to be there
 					if a.id == "" || !errors.Is(a.err, es.ErrOutcomeUnknown) {
 						break
 					}
-					if err := a.execute(t, ctx, repo, u); err == nil {
+					if err := a.execute(ctx, t, repo, u); err == nil {
 						a.err, a.events = nil, 1
 					}
 				}
@@ -213,7 +213,7 @@ func hammer(t *testing.T, store es.Store, u *unreliable, cache int, prefix strin
 
 // execute executes the command and checks that it comes back in time, with an error of a
 // kind that there can be.
-func (a *attempted) execute(t *testing.T, ctx context.Context, repo *aggregate.Repository[*number, event], u *unreliable) error {
+func (a *attempted) execute(ctx context.Context, t *testing.T, repo *aggregate.Repository[*number, event], u *unreliable) error {
 	t.Helper()
 	call := ctx
 	if a.id != "" {

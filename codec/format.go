@@ -55,7 +55,7 @@ var jsonShape = shape.Encoding{
 	},
 	Known:     []reflect.Type{reflect.TypeFor[stdjson.Number]()},
 	Marshal:   json.Marshal,
-	Unmarshal: func(data []byte, v any) error { return json.Unmarshal(data, v) },
+	Unmarshal: jsonFormat{}.Unmarshal,
 }
 
 func (jsonFormat) Check(t reflect.Type) error { return errors.Join(jsonShape.Check(t)...) }

@@ -7,7 +7,7 @@ import (
 	"reflect"
 )
 
-// ErrNotInPart: the event is one of the whole union and none of the part, which shows only
+// ErrNotInPart says that the event is one of the whole union and none of the part, which shows only
 // when it is decoded, because it is stored in an older form.
 var ErrNotInPart = errors.New("event not in this part of the union")
 

@@ -112,18 +112,18 @@ func (o *Outcome[A, E]) Then(want ...E) A {
 }
 
 // ThenErrorAs wants the decision to refuse with an error of type T, in the sense of
-// errors.As, and to answer no events beside it. It returns the error:
+// errors.As, that is as it should be, and to answer no events beside it:
 //
-//	refused := aggregatetest.ThenErrorAs[*account.LimitError](outcome)
-func ThenErrorAs[T error, A aggregate.Aggregate[E], E es.Event](o *Outcome[A, E]) T {
+//	aggregatetest.ThenErrorAs(outcome, func(e *account.LimitError) bool { return e.Limit == 100 })
+func ThenErrorAs[T error, A aggregate.Aggregate[E], E es.Event](o *Outcome[A, E], asItShouldBe func(T) bool) {
 	t := o.scenario.t
 	t.Helper()
-	found, ok := errors.AsType[T](o.err)
-	if !ok {
+	if found, ok := errors.AsType[T](o.err); !ok {
 		t.Errorf("got error %v, want one of type %v", o.err, reflect.TypeFor[T]())
+	} else if !asItShouldBe(found) {
+		t.Errorf("got error %v, which is not as it should be: %+v", o.err, found)
 	}
 	o.answersNothing()
-	return found
 }
 
 // ThenError wants the decision to refuse with target, and to answer no events beside it.

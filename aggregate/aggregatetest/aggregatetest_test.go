@@ -70,9 +70,7 @@ func TestScenarioPassesWhatIsAsWanted(t *testing.T) {
 		Then()
 	limited := aggregatetest.For(t, sums).When(func(*sum) ([]event, error) { return nil, fmt.Errorf("add: %w", &limitError{Limit: 5}) })
 	limited.ThenError(&limitError{Limit: 5})
-	if e := aggregatetest.ThenErrorAs[*limitError](limited); e == nil || e.Limit != 5 {
-		t.Errorf("got %+v", e)
-	}
+	aggregatetest.ThenErrorAs(limited, func(e *limitError) bool { return e.Limit == 5 })
 }
 
 type limitError struct{ Limit int }
@@ -109,8 +107,11 @@ func TestScenarioFailsOn(t *testing.T) {
 			aggregatetest.For(t, sums).When(func(*sum) ([]event, error) { return nil, &limitError{5} }).ThenError(&limitError{6})
 		}, "got error over the limit of 5, want over the limit of 6"},
 		"an error of another type": {func(t testing.TB) {
-			aggregatetest.ThenErrorAs[*limitError](aggregatetest.For(t, sums).When(func(*sum) ([]event, error) { return nil, errNegative }))
+			aggregatetest.ThenErrorAs(aggregatetest.For(t, sums).When(func(*sum) ([]event, error) { return nil, errNegative }), func(*limitError) bool { return true })
 		}, "got error negative, want one of type *aggregatetest_test.limitError"},
+		"an error of the type that is not as it should be": {func(t testing.TB) {
+			aggregatetest.ThenErrorAs(aggregatetest.For(t, sums).When(func(*sum) ([]event, error) { return nil, &limitError{5} }), func(e *limitError) bool { return e.Limit == 6 })
+		}, "which is not as it should be"},
 		"events beside an error": {func(t testing.TB) {
 			aggregatetest.For(t, sums).When(func(*sum) ([]event, error) { return []event{added{1}}, errNegative }).ThenError(errNegative)
 		}, "answered 1 events all the same"},

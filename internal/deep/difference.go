@@ -94,7 +94,13 @@ func (c *comparison) references(path string, t reflect.Type, a, b reflect.Value)
 		return c.values(path, t.Elem(), a.UnsafePointer(), b.UnsafePointer())
 	case reflect.Slice:
 		return c.elements(path, t.Elem(), n, a.UnsafePointer(), b.UnsafePointer())
+	default:
+		return c.entries(path, t, a, b)
 	}
+}
+
+// entries compares two maps of one length.
+func (c *comparison) entries(path string, t reflect.Type, a, b reflect.Value) string {
 	for it := a.MapRange(); it.Next(); {
 		other := b.MapIndex(it.Key())
 		if !other.IsValid() {
