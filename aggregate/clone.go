@@ -46,13 +46,7 @@ func cloner[A any]() (clone func(A) (A, error), cheap bool, _ error) {
 			err = fmt.Errorf("the state cannot be copied, implement Clone() %v: %w", t, err)
 		}
 		return to, err
-	}, c.Flat() || t.Kind() == reflect.Pointer && flat(t.Elem()), nil
-}
-
-// flat reports whether copies of a type cost nothing to speak of.
-func flat(t reflect.Type) bool {
-	c, err := deep.New(t)
-	return err == nil && c.Flat()
+	}, c.Cheap(), nil
 }
 
 // Clone returns a copy of a state, as decisions get it. It fails if the state holds, in

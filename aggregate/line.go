@@ -139,7 +139,7 @@ func (ls *lines[A, E]) enter(r *Repository[A, E], stream es.StreamID) *line[A, E
 				ls.enter(r, stream)
 				defer ls.leave(l)
 				ctx, calls := take()
-				l.execute(ctx, r, calls, func() bool { return ls.capacity > 0 || l.queue.Waiting() > 0 })
+				l.execute(ctx, r, calls, func() bool { return ls.capacity > 0 || ls.others(l, len(calls)) })
 				return make([]struct{}, len(calls)), nil
 			}, groupcommit.Options[*call[A, E], struct{}]{MaxBatch: mostCombined, Abandon: true})
 		}
@@ -147,6 +147,13 @@ func (ls *lines[A, E]) enter(r *Repository[A, E], stream es.StreamID) *line[A, E
 	}
 	l.users++
 	return l
+}
+
+// others reports whether anybody uses a line beside a batch of so many calls.
+func (ls *lines[A, E]) others(l *line[A, E], calls int) bool {
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
+	return l.users > calls+1
 }
 
 func (ls *lines[A, E]) leave(l *line[A, E]) {

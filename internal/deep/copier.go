@@ -35,6 +35,8 @@ type Copier struct {
 	typ  reflect.Type
 	fix  fix // nil: an assignment is a copy
 
+	cheap bool
+
 	dynamic sync.Map // of reflect.Type, to dynamic: what was met behind interfaces
 }
 
@@ -80,12 +82,17 @@ func New(t reflect.Type) (*Copier, error) {
 	}
 	c := &Copier{home: home.PkgPath(), typ: t}
 	b := &builder{home: c.home, made: map[reflect.Type]*fix{}, dynamic: c.behindInterface}
+	if c.cheap = b.flat(t); t.Kind() == reflect.Pointer && b.flat(t.Elem()) {
+		c.cheap, c.fix = true, pointerToFlat(t.Elem())
+		return c, nil
+	}
 	c.fix = b.build(home.String(), t)
 	return c, errors.Join(b.faults...)
 }
 
-// Flat reports whether an assignment is a copy.
-func (c *Copier) Flat() bool { return c.fix == nil }
+// Cheap reports whether a copy costs nothing to speak of: the values share nothing that can
+// change, or are pointers to such.
+func (c *Copier) Cheap() bool { return c.cheap }
 
 // Copy copies the value at from into the one at to, both pointers to the copier's type. It
 // fails if an interface holds what cannot be copied.

@@ -33,6 +33,20 @@ func (b *builder) pointer(path string, t reflect.Type) fix {
 	}
 }
 
+// pointerToFlat copies a pointer that is all there is: nothing else can share what it points
+// to.
+func pointerToFlat(elem reflect.Type) fix {
+	return func(p unsafe.Pointer, _ *memo) {
+		here := (*unsafe.Pointer)(p)
+		if *here == nil {
+			return
+		}
+		copied := reflect.New(elem)
+		copied.Elem().Set(at(elem, *here))
+		*here = copied.UnsafePointer()
+	}
+}
+
 func (b *builder) slice(path string, t reflect.Type) fix {
 	inner, size := b.build(path, t.Elem()), t.Elem().Size()
 	return func(p unsafe.Pointer, m *memo) {
