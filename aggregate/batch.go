@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"slices"
 
 	"github.com/google/uuid"
@@ -80,11 +81,8 @@ func contextOf[A Aggregate[E], E es.Event](ctx context.Context, calls []*call[A,
 // attempt executes as many calls as go into one append. Its error is why those that are
 // left are to be executed again.
 func (b *batch[A, E]) attempt(ctx context.Context) error {
-	if !b.prepare(ctx) {
-		return nil
-	}
-	round := b.decide()
-	if round == nil || b.withdraw(round) {
+	round := b.round(ctx)
+	if round == nil {
 		return nil
 	}
 	v, err := round.commit(ctx)
@@ -109,6 +107,25 @@ func (b *batch[A, E]) attempt(ctx context.Context) error {
 		b.answer(round, round.first, err)
 	}
 	return nil
+}
+
+// round returns a round that is ready to be sent, nil if there is none. What panics is the
+// user's code, and nothing is sent: all calls get that.
+func (b *batch[A, E]) round(ctx context.Context) (r *round[A, E]) {
+	defer func() {
+		if p := recover(); p != nil {
+			r = nil
+			b.line.use(nil)
+			b.fail(fmt.Errorf("nothing was written: %w", &PanicError{Value: p, Stack: string(debug.Stack())}))
+		}
+	}()
+	if !b.prepare(ctx) {
+		return nil
+	}
+	if r = b.decide(); r == nil || b.withdraw(r) {
+		return nil
+	}
+	return r
 }
 
 // withdraw gives those calls of a round their outcome whose callers have gone before
@@ -262,6 +279,11 @@ func (b *batch[A, E]) answer(r *round[A, E], n int, err error) {
 // were not in it.
 func (b *batch[A, E]) settle(ctx context.Context, r *round[A, E]) {
 	b.calls = b.calls[len(r.calls):]
+	for _, c := range r.calls {
+		if c.root != nil {
+			c.done()
+		}
+	}
 	before, handOver := b.line.root.version, len(r.calls) == 1 && len(b.calls) == 0 && !b.keep()
 	err := b.line.advance(r, handOver)
 	if err != nil { // it is stored, and the fold does not bear it

@@ -218,10 +218,10 @@ func TestEqualCommandsInOneAppendLandOnce(t *testing.T) {
 	t.Parallel()
 	backends.Each(t, func(t *testing.T, b estest.Backend) {
 		q := newQueued(t, b.Store)
-		ctx := es.WithCommandID(t.Context(), "pay-7")
+		sent := func(id string) context.Context { return es.WithCommandID(t.Context(), id) }
 		calls := []*execution{
-			q.execute(ctx, adding(5)), q.execute(t.Context(), adding(1)), q.execute(ctx, adding(5)),
-			q.execute(es.WithCommandID(t.Context(), "pay-8"), adding(2)), q.execute(ctx, adding(6)),
+			q.execute(sent("pay-7"), adding(5)), q.execute(t.Context(), adding(1)), q.execute(sent("pay-7"), adding(5)),
+			q.execute(sent("pay-8"), adding(2)), q.execute(sent("pay-7"), adding(6)),
 		}
 		q.open()
 		for i, c := range calls {

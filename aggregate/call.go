@@ -59,7 +59,6 @@ func (c *call[A, E]) answer() (*Root[A, E], error) {
 		panic(c.panicked)
 	}
 	if c.err == nil {
-		c.done()
 		return c.root, nil
 	}
 	// The batch's context ends when all its callers have gone. Each of them is told why.

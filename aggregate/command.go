@@ -48,6 +48,10 @@ func (o order) repeated() error {
 	if !o.Used(o.stream.String(), o.tx) {
 		return nil
 	}
+	return o.reused()
+}
+
+func (o order) reused() error {
 	return fmt.Errorf("%w: the command %q was executed on %s in this context already; for another command on the same stream use es.WithSubCommand, and to repeat this one a new context",
 		es.ErrCommandReused, o.ID, o.stream)
 }

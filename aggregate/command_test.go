@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/peatlog/peat/aggregate"
@@ -193,6 +195,38 @@ func TestCommandIDOfAnotherCommandIsRefused(t *testing.T) {
 					if err != nil || rec.Metadata.CommandFingerprint != "deposit 100" {
 						t.Errorf("%s: stored with %+v, %v", key, rec.Metadata, err)
 					}
+				}
+			}
+		}
+	})
+}
+
+// Commands that a handler sends at once, in one context, are told apart as well.
+func TestCommandsOfOneContextAtOnce(t *testing.T) {
+	t.Parallel()
+	backends.Each(t, func(t *testing.T, b estest.Backend) {
+		for kind, repo := range repositories(b.Store) {
+			for round := range 5 {
+				key := fmt.Sprint(kind, round)
+				ctx := es.WithCommandID(t.Context(), "handler/event-7")
+				var landed, refused atomic.Int64
+				var all sync.WaitGroup
+				for i := range 8 {
+					all.Go(func() {
+						_, err := repo.Execute(ctx, key, adding(i))
+						switch {
+						case err == nil:
+							landed.Add(1)
+						case errors.Is(err, es.ErrCommandReused):
+							refused.Add(1)
+						default:
+							t.Error(err)
+						}
+					})
+				}
+				all.Wait()
+				if landed.Load() != 1 || refused.Load() != 7 {
+					t.Errorf("%s: %d landed, %d were refused", key, landed.Load(), refused.Load())
 				}
 			}
 		}

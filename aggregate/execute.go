@@ -22,7 +22,7 @@ import (
 // another, in the order of the calls, on the state in memory, and their events
 // land in one append. Each call has the outcome that it would have alone, but for
 // the Position of LastAppend, which is that of the last event of the append, so at
-// or behind that of the call's own. Its decision runs on another goroutine, or on the
+// or after that of the call's own. Its decision runs on another goroutine, or on the
 // caller's if no other call waits. A call whose context ends before its decision is
 // withdrawn. After that it returns with es.ErrOutcomeUnknown: at once, or, on its own
 // goroutine, when the decision has ended, unless it is certain that nothing was written.
@@ -41,11 +41,11 @@ func (r *Repository[A, E]) Execute(ctx context.Context, key string, decide func(
 		return nil, err
 	}
 	c := newCall(ctx, stream, r.tx, decide)
-	if err := c.repeated(); err != nil {
-		return nil, err
-	}
 	if r.tx == nil {
 		return r.lines.execute(r, c)
+	}
+	if err := c.repeated(); err != nil {
+		return nil, err
 	}
 	if _, err := r.tx.LockStream(ctx, stream); err != nil {
 		return nil, err

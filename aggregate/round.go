@@ -63,6 +63,7 @@ func (b *batch[A, E]) decide() *round[A, E] {
 		if r.add(c); len(c.events) > 0 {
 			if !r.take(c, i == len(b.calls)-1) {
 				// A fold has panicked half way.
+				b.forget(append(r.calls, c))
 				b.remove(c)
 				return nil
 			}
@@ -90,6 +91,9 @@ func (r *round[A, E]) add(c *call[A, E]) {
 		c.fail(err)
 		return
 	}
+	if c.err = r.again(c); c.err != nil {
+		return
+	}
 	def := r.batch.repo.def
 	found, is := r.batch.landed[c.firstID()]
 	if c.ID != "" && is {
@@ -108,6 +112,19 @@ func (r *round[A, E]) add(c *call[A, E]) {
 	if c.run(def, state, r.reached()); c.err == nil && c.panicked == nil {
 		c.root = r.newRoot(c)
 	}
+}
+
+// again returns an error for the second command of one context.
+func (r *round[A, E]) again(c *call[A, E]) error {
+	if c.ID == "" {
+		return nil
+	}
+	for _, other := range r.calls {
+		if other.root != nil && other.Same(c.Command) {
+			return c.reused()
+		}
+	}
+	return c.repeated()
 }
 
 func (r *round[A, E]) newRoot(c *call[A, E]) *Root[A, E] {

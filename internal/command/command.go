@@ -35,6 +35,9 @@ func From(ctx context.Context) Command {
 	return c
 }
 
+// Same reports whether two commands are that of one context.
+func (c Command) Same(o Command) bool { return c.used != nil && c.used == o.used }
+
 // Use notes that the command was executed on a stream, in a transaction, or for good where
 // that is nil.
 func (c Command) Use(stream string, tx any) {
