@@ -135,8 +135,15 @@ func TestARebuildUnderLoadShowsItsProgressAndLosesNothing(t *testing.T) {
 		}
 		stop := load(t, s, accounts)
 		until(t, "there is something to rebuild", func() (bool, error) {
-			row, err := s.Bank.Views.Account(t.Context(), "0")
-			return row.Version > 50, err
+			var lines int64
+			for i := range accounts {
+				row, err := s.Bank.Views.Account(t.Context(), strconv.Itoa(i))
+				if err != nil {
+					return false, err
+				}
+				lines += row.Version
+			}
+			return lines > 100, nil
 		})
 		b := newTab(t, 1280, 900)
 		for _, name := range []string{views.Statement, views.Accounts} {
