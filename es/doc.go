@@ -10,10 +10,14 @@
 //
 // # Consistency
 //
-// An append names the version it [Expected]; it lands whole or not at all. A
-// stream that is ahead of the expectation and one that is behind it are both a
+// An append names the version it [Expected], perhaps with the id of the event that was
+// read there ([After]); it lands whole or not at all. A stream that is longer than
+// expected, one that is shorter, and one that holds another event there are all a
 // [ConflictError]. An append can be repeated with the same event ids, and is then
-// recognised, so that a caller who lost the answer can find it out.
+// recognised, so that a caller who lost the answer can find it out. An id is in the log
+// once.
+//
+// A context can be about a command ([WithCommandID]), which then lands once for its id.
 //
 // # Stores
 //
