@@ -104,7 +104,7 @@ func TestPanicBeforeAnythingIsSent(t *testing.T) {
 		for range 3 {
 			_, last = repo.Execute(t.Context(), name, func(*clumsy) ([]hostEvent, error) { return []hostEvent{named{"n"}}, nil })
 		}
-		if !errors.Is(last, errGone) || errors.Is(last, es.ErrOutcomeUnknown) || !strings.Contains(last.Error(), "nothing was written") || !strings.Contains(last.Error(), "stored_test.go") {
+		if !errors.Is(last, errGone) || errors.Is(last, es.ErrOutcomeUnknown) || !strings.Contains(last.Error(), "nothing was written") || !strings.Contains(last.Error(), "apply_test.go") {
 			t.Errorf("%s: got error %v", name, last)
 		}
 	}

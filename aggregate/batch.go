@@ -116,7 +116,7 @@ func (b *batch[A, E]) round(ctx context.Context) (r *round[A, E]) {
 		if p := recover(); p != nil {
 			r = nil
 			b.line.use(nil)
-			b.fail(fmt.Errorf("nothing was written: %w", &PanicError{Value: p, Stack: string(debug.Stack())}))
+			b.fail(fmt.Errorf("nothing was written: making, reading or copying the state of %s: %w", b.line.stream, &PanicError{Value: p, Stack: string(debug.Stack())}))
 		}
 	}()
 	if !b.prepare(ctx) {

@@ -32,19 +32,18 @@ func (e *ApplyError) Error() string {
 func (e *ApplyError) Unwrap() []error { return withPanicked(ErrApply, e.Value) }
 
 // PanicError is what Execute panics with when its decision has panicked, perhaps on another
-// goroutine.
+// goroutine, and the error that it returns when making, reading or copying the state
+// has.
 type PanicError struct {
-	// Value is what the decision panicked with, Stack where.
+	// Value is what the code panicked with, Stack where.
 	Value any
 	Stack string
 }
 
-// Error implements error, with the decision's stack.
-func (e *PanicError) Error() string {
-	return fmt.Sprintf("decision panicked: %v\n\n%s", e.Value, e.Stack)
-}
+// Error implements error, with the stack.
+func (e *PanicError) Error() string { return fmt.Sprintf("panic: %v\n\n%s", e.Value, e.Stack) }
 
-// Unwrap returns the error that the decision panicked with.
+// Unwrap returns the error that the code panicked with.
 func (e *PanicError) Unwrap() []error { return withPanicked(nil, e.Value) }
 
 func withPanicked(sentinel error, value any) (all []error) {
