@@ -1,6 +1,7 @@
 package aggregate
 
 import (
+	"errors"
 	"fmt"
 	"reflect"
 
@@ -36,6 +37,9 @@ func cloner[A any]() (clone func(A) (A, error), cheap bool, _ error) {
 		return func(state A) (A, error) { return any(state).(Cloner[A]).Clone(), nil }, false, nil
 	}
 	c, err := deep.New(t)
+	if t.Kind() == reflect.Interface {
+		err = errors.New("it is an interface: use the type behind it as the state")
+	}
 	if err != nil {
 		return nil, false, fmt.Errorf("the state cannot be copied, implement Clone() %v: %w", t, err)
 	}

@@ -31,7 +31,12 @@ func (o order) eventID(i int) (uuid.UUID, error) {
 	if o.ID == "" {
 		return uuid.NewV7()
 	}
-	return uuid.NewSHA1(commandSpace, []byte(o.stream.String()+"\x00"+o.ID+"\x00"+strconv.Itoa(i))), nil
+	return o.id(i), nil
+}
+
+// id returns the derived id of the command's i-th event.
+func (o order) id(i int) uuid.UUID {
+	return uuid.NewSHA1(commandSpace, []byte(o.stream.String()+"\x00"+o.Key+"\x00"+strconv.Itoa(i)))
 }
 
 // firstID is the id that the command is found by, the nil UUID if it has none.
@@ -39,8 +44,7 @@ func (o order) firstID() uuid.UUID {
 	if o.ID == "" {
 		return uuid.Nil
 	}
-	id, _ := o.eventID(0) // derived: no error
-	return id
+	return o.id(0)
 }
 
 // repeated returns an error for a second command of one id on one stream in one context.

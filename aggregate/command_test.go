@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/google/uuid"
+
 	"github.com/peatlog/peat/aggregate"
 	"github.com/peatlog/peat/es"
 	"github.com/peatlog/peat/es/estest"
@@ -231,4 +233,141 @@ func TestCommandsOfOneContextAtOnce(t *testing.T) {
 			}
 		}
 	})
+}
+
+// The commands of one root are told apart by their own events, whatever else it has recorded
+// and wherever that was saved: each lands once when all is repeated.
+func TestCommandsOfOneRoot(t *testing.T) {
+	t.Parallel()
+	backends.Each(t, func(t *testing.T, b estest.Backend) {
+		repo := newRepository(b.Store)
+		for range 3 {
+			ctx := es.WithCommandID(t.Context(), "message-1")
+			err := b.InTx(ctx, func(tx es.Tx) error {
+				r, err := repo.In(tx).LoadForUpdate(ctx, "one transaction")
+				if err != nil {
+					return err
+				}
+				r.Record(added{1})
+				if err := repo.In(tx).Save(ctx, r); err != nil {
+					return err
+				}
+				r.Record(added{2})
+				return repo.In(tx).Save(es.WithSubCommand(ctx, "second"), r)
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		}
+		if r, err := repo.Load(t.Context(), "one transaction"); err != nil || r.Version() != 2 || r.State().Total != 3 {
+			t.Errorf("one transaction: %v, %v", r, err)
+		}
+
+		r, err := repo.LoadOrNew(t.Context(), "rolled back")
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Record(added{1})
+		first, second := es.WithCommand(t.Context(), "a", "first"), es.WithCommand(t.Context(), "b", "second")
+		rollback := func(tx es.Tx) error { return errors.Join(repo.In(tx).Save(first, r), errTooMuch) }
+		if err := b.InTx(first, rollback); !errors.Is(err, errTooMuch) || errors.Is(err, es.ErrConflict) {
+			t.Fatal(err)
+		}
+		r.Record(added{2})
+		if err := repo.Save(second, r); err != nil {
+			t.Fatal(err)
+		}
+		for want, ctx := range map[string]context.Context{"first": es.WithCommand(t.Context(), "a", "first"), "second": es.WithCommand(t.Context(), "b", "second")} {
+			again, err := repo.Execute(ctx, "rolled back", adding(9))
+			if err != nil || !again.LastAppend().Duplicate || again.State().Total != 3 {
+				t.Errorf("rolled back, the %s command again: %v, %v", want, again, err)
+			}
+		}
+	})
+}
+
+// A save whose command has landed before does not drop what the root holds of another save.
+func TestDuplicateKeepsOtherPendingEvents(t *testing.T) {
+	t.Parallel()
+	backends.Each(t, func(t *testing.T, b estest.Backend) {
+		repo := newRepository(b.Store)
+		if _, err := repo.Execute(es.WithCommandID(t.Context(), "c"), "1", adding(1)); err != nil {
+			t.Fatal(err)
+		}
+		r, err := repo.Load(t.Context(), "1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Record(added{2})
+		err = b.InTx(t.Context(), func(tx es.Tx) error {
+			if err := repo.In(tx).Save(t.Context(), r); err != nil {
+				return err
+			}
+			r.Record(added{1})
+			return repo.In(tx).Save(es.WithCommandID(t.Context(), "c"), r)
+		})
+		if !errors.Is(err, es.ErrConflict) || len(r.Pending()) != 2 || r.Version() != 1 {
+			t.Errorf("got error %v, version %d with %d pending events", err, r.Version(), len(r.Pending()))
+		}
+		wantStored(t, repo, 1, 1)
+	})
+}
+
+// late is a store on which something happens between a load and the look for a command.
+type late struct {
+	aggregate.Store
+	happen func()
+}
+
+func (l *late) FindEvents(ctx context.Context, ids ...uuid.UUID) ([]es.Recorded, error) {
+	if f := l.happen; f != nil {
+		l.happen = nil
+		f()
+	}
+	return l.Store.FindEvents(ctx, ids...)
+}
+
+// A command that lands elsewhere after the load is answered with a state that includes it.
+func TestDuplicateThatLandsAfterTheLoad(t *testing.T) {
+	t.Parallel()
+	backends.Each(t, func(t *testing.T, b estest.Backend) {
+		store := &late{Store: b.Store}
+		all := repositories(store)
+		delete(all, "plain") // it reads the whole stream, and so need not look
+		for kind, repo := range all {
+			for range 10 { // a snapshot
+				if _, err := repo.Execute(t.Context(), kind, adding(1)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			store.happen = func() {
+				if _, err := newRepository(b.Store).Execute(es.WithCommandID(t.Context(), "c"), kind, adding(2)); err != nil {
+					t.Error(err)
+				}
+			}
+			r, err := repo.Execute(es.WithCommandID(t.Context(), "c"), kind, adding(2))
+			if err != nil || !r.LastAppend().Duplicate || r.Version() != 11 || r.State().Total != 12 || store.happen != nil {
+				t.Errorf("%s: %v, %v", kind, r, err)
+			}
+		}
+	})
+}
+
+// No two different commands have the ids of one.
+func TestCommandsWithSimilarNames(t *testing.T) {
+	t.Parallel()
+	repo := newRepository(backends.NewSQLite(t).Store)
+	with, sub := es.WithCommandID, es.WithSubCommand
+	base := t.Context()
+	all := []context.Context{
+		with(base, "order"), with(base, "order/1"), with(base, "order/"), with(base, "order/sub"),
+		sub(with(base, "order"), "1"), sub(with(base, "order"), ""), sub(with(base, "order"), "sub"),
+		sub(sub(with(base, "order"), "1"), "2"), sub(with(base, "order"), "1/2"), sub(with(base, "order/1"), "2"),
+		with(base, "order\x00\x021"), sub(with(base, "order\x00"), "1"), sub(with(base, "order"), "\x001"),
+	}
+	for i, ctx := range all {
+		if r, err := repo.Execute(ctx, "1", adding(1)); err != nil || r.LastAppend().Duplicate {
+			t.Errorf("command %d, %q: %v, %v", i, es.CommandID(ctx), r, err)
+		}
+	}
 }

@@ -174,16 +174,13 @@ func (r *Repository[A, E]) Save(ctx context.Context, root *Root[A, E]) error {
 	if err := o.repeated(); err != nil {
 		return err
 	}
-	if o.ID != "" && root.encoded[done].ID == uuid.Nil { // not a repeated Save
+	if o.ID != "" && !root.holds(o) { // not a repeated Save
 		if landed, err := r.landed(ctx, o); err != nil || landed {
 			return r.saved(ctx, root, o, err)
 		}
 	}
-	if err := root.identify(o.eventID); err != nil {
+	if err := root.identify(o, o.metadata(ctx)); err != nil {
 		return err
-	}
-	for i := range root.encoded[done:] {
-		root.encoded[done+i].Metadata = o.metadata(ctx)
 	}
 	err := r.append(ctx, root)
 	if o.ID != "" && errors.Is(err, es.ErrDuplicateID) && r.tx == nil {
@@ -201,6 +198,10 @@ func (r *Repository[A, E]) Save(ctx context.Context, root *Root[A, E]) error {
 func (r *Repository[A, E]) saved(ctx context.Context, root *Root[A, E], o order, err error) error {
 	if err != nil {
 		return err
+	}
+	if len(root.encoded) > 0 && root.encoded[0].ID != uuid.Nil && root.encoded[0].ID != o.firstID() {
+		return fmt.Errorf("the command %q has landed on %s before, and the root has events of an earlier save that are not known to be committed: %w; load it again",
+			o.ID, o.stream, es.ErrConflict)
 	}
 	now, err := r.load(ctx, root.stream)
 	if err != nil {

@@ -106,15 +106,27 @@ func (d *Definition[A, E]) stored(e E, n int, stream es.StreamID) (data es.Event
 	return es.EventData{Type: name, Data: payload, Binary: binary}, back, nil
 }
 
-// identify gives the pending events that have no ids theirs.
-func (r *Root[A, E]) identify(newID func(i int) (uuid.UUID, error)) (err error) {
+// holds reports whether pending events have ids of a command.
+func (r *Root[A, E]) holds(o order) bool {
+	return slices.ContainsFunc(r.encoded, func(e es.EventData) bool { return e.ID == o.firstID() })
+}
+
+// identify makes those pending events that have no ids the command's next ones.
+func (r *Root[A, E]) identify(o order, m es.Metadata) (err error) {
+	n := 0 // of the command's events
 	for i := range r.encoded {
-		if r.encoded[i].ID != uuid.Nil {
+		e := &r.encoded[i]
+		if e.ID != uuid.Nil {
+			if o.ID != "" && e.ID == o.id(n) {
+				n++
+			}
 			continue
 		}
-		if r.encoded[i].ID, err = newID(i); err != nil {
+		if e.ID, err = o.eventID(n); err != nil {
 			return fmt.Errorf("draw an event id: %w", err)
 		}
+		e.Metadata = m
+		n++
 	}
 	return nil
 }

@@ -98,6 +98,9 @@ func (r *round[A, E]) add(c *call[A, E]) {
 	found, is := r.batch.landed[c.firstID()]
 	if c.ID != "" && is {
 		if c.err = c.same(found); c.err == nil {
+			if found.Version > r.reached() { // it landed after the load
+				r.batch.fresh = false
+			}
 			c.root = r.newRoot(c)
 			c.root.result = es.AppendResult{Version: c.root.version, Duplicate: true} // settle adds the position
 		}

@@ -109,7 +109,11 @@ func (r *Repository[A, E]) takeSnapshot(ctx context.Context, root *Root[A, E], b
 		return nil
 	}
 	state := root.State()
-	data, err := codec.JSON.Marshal(state)
+	var stored any = state
+	if reflect.TypeFor[A]().Kind() != reflect.Pointer {
+		stored = &state // it may have methods on the pointer
+	}
+	data, err := codec.JSON.Marshal(stored)
 	if err == nil {
 		err = comesBack(state, data)
 	}

@@ -101,6 +101,43 @@ type (
 	}
 )
 
+// blank has fields that say something to the compiler or the encoder, and no value.
+type blank struct {
+	_ struct{} `cbor:",toarray"`
+	_ [0]func()
+	N int
+}
+
+// merges embeds a type that encodes itself, and does so itself with all that it holds.
+type (
+	Label  string
+	merges struct {
+		Label
+		Note string
+	}
+)
+
+func (l Label) MarshalText() ([]byte, error)     { return []byte(l), nil }
+func (l *Label) UnmarshalText(text []byte) error { *l = Label(text); return nil }
+
+func (m merges) MarshalText() ([]byte, error) {
+	if m.Note == "" {
+		return []byte(m.Label), nil
+	}
+	return []byte(string(m.Label) + " " + m.Note), nil
+}
+
+func (m *merges) UnmarshalText(text []byte) error {
+	label, note, _ := strings.Cut(string(text), " ")
+	m.Label, m.Note = Label(label), note
+	return nil
+}
+
+// secret is written as something else.
+type secret string
+
+func (secret) MarshalText() ([]byte, error) { return []byte("***"), nil }
+
 func (b Base) String() string { return b.ID }
 
 // accepted is a type that comes back: NewUnion takes it, and a value survives.
@@ -153,6 +190,8 @@ func TestTypesThatComeBackAreAccepted(t *testing.T) {
 	accepted(t, viaInner{inner{3}})
 	accepted(t, onlyTime{day})
 	accepted(t, tree{Children: []*tree{{}, nil}})
+	accepted(t, blank{N: 1})
+	accepted(t, merges{"m", ""}, merges{"m", "note"})
 	accepted[any](t, "text", true, nil, map[string]any{"a": "b"}, []any{"a"})
 }
 
@@ -196,6 +235,9 @@ func TestTypesThatCannotComeBackAreRefused(t *testing.T) {
 	refused[map[[2]int]string](t, ".V has keys of type [2]int")
 	refused[map[writeOnly]int](t, ".V has keys of type codec_test.writeOnly", "implement UnmarshalText")
 	refused[writeOnly](t, ".V is a codec_test.writeOnly, which has MarshalText and cannot be read")
+	refused[secret](t, ".V is a codec_test.secret, which has MarshalText and cannot be read: implement UnmarshalText")
+	refused[**date](t, ".V is a **codec_test.date, a pointer to a pointer", "use *codec_test.date")
+	refused[**big.Int](t, "use *big.Int")
 	refused[dropped](t, ".V.Ignored is dropped by its tag")
 	refused[viaPtr](t, ".V.inner is an embedded pointer to an unexported type")
 	refused[stamped](t, ".V embeds time.Time, whose MarshalJSON hides all other fields")

@@ -6,6 +6,8 @@ import (
 	"maps"
 	"reflect"
 	"slices"
+
+	"github.com/peatlog/peat/codec/internal/shape"
 )
 
 // Errors of encoding and decoding.
@@ -58,7 +60,7 @@ func nameOf[T, E interface{ EventType() string }](wrap func(T) E) (name string, 
 		}
 	}()
 	var zero, filled T
-	fill(reflect.ValueOf(&filled).Elem(), 0)
+	shape.Fill(reflect.ValueOf(&filled).Elem())
 	name = zero.EventType()
 	if other := filled.EventType(); other != name {
 		return "", fmt.Errorf("%v: EventType depends on the value, it is %q and %q: it must be a constant of the type", t, name, other)
@@ -69,34 +71,6 @@ func nameOf[T, E interface{ EventType() string }](wrap func(T) E) (name string, 
 		}
 	}
 	return name, nil
-}
-
-// fill gives the exported fields of a value something that is not zero.
-func fill(v reflect.Value, depth int) {
-	switch v.Kind() {
-	case reflect.String:
-		v.SetString("filled")
-	case reflect.Bool:
-		v.SetBool(true)
-	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
-		v.SetInt(1)
-	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
-		v.SetUint(1)
-	case reflect.Float32, reflect.Float64:
-		v.SetFloat(1)
-	case reflect.Pointer:
-		if depth < 3 {
-			v.Set(reflect.New(v.Type().Elem()))
-			fill(v.Elem(), depth+1)
-		}
-	case reflect.Struct:
-		for _, f := range v.Fields() {
-			if f.CanSet() {
-				fill(f, depth)
-			}
-		}
-	default: // a name that depends on these is noticed when such an event is encoded
-	}
 }
 
 // Legacy is the case of a form that is read but no longer written: events

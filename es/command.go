@@ -1,7 +1,6 @@
 package es
 
 import (
-	"cmp"
 	"context"
 
 	"github.com/peatlog/peat/internal/command"
@@ -33,11 +32,7 @@ func WithCommand(ctx context.Context, id, fingerprint string) context.Context {
 // the second of two commands on one stream. The name must be the same whenever the command
 // is repeated, and another one for each part. Without a command in ctx it returns ctx.
 func WithSubCommand(ctx context.Context, name string) context.Context {
-	c := command.From(ctx)
-	if c.ID == "" {
-		return ctx
-	}
-	return command.With(ctx, c.ID+"/"+cmp.Or(name, "sub"), c.Fingerprint)
+	return command.WithPart(ctx, name)
 }
 
 // CommandID returns the id of the command that ctx is about, "" if there is none.

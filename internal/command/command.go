@@ -3,6 +3,7 @@ package command
 
 import (
 	"context"
+	"strings"
 	"sync"
 )
 
@@ -11,6 +12,9 @@ type Command struct {
 	// ID names the command. Fingerprint says what it asks for, "" if the caller did not
 	// say.
 	ID, Fingerprint string
+	// Key stands for the ID, and is that of no other command: the parts of a command have
+	// their parent's and their name's, and no id or name can look like that.
+	Key string
 
 	used *used
 }
@@ -26,8 +30,26 @@ type key struct{}
 
 // With returns a context about a command of this id, none if it is empty.
 func With(ctx context.Context, id, fingerprint string) context.Context {
-	return context.WithValue(ctx, key{}, Command{ID: id, Fingerprint: fingerprint, used: &used{streams: map[string]any{}}})
+	return with(ctx, Command{ID: id, Key: escape(id), Fingerprint: fingerprint})
 }
+
+// WithPart returns a context about a part of the command that ctx is about, ctx itself
+// without one.
+func WithPart(ctx context.Context, name string) context.Context {
+	c := From(ctx)
+	if c.ID == "" {
+		return ctx
+	}
+	return with(ctx, Command{ID: c.ID + "/" + name, Key: c.Key + "\x00\x02" + escape(name), Fingerprint: c.Fingerprint})
+}
+
+func with(ctx context.Context, c Command) context.Context {
+	c.used = &used{streams: map[string]any{}}
+	return context.WithValue(ctx, key{}, c)
+}
+
+// escape leaves no zero byte that a one does not follow.
+func escape(s string) string { return strings.ReplaceAll(s, "\x00", "\x00\x01") }
 
 // From returns the command that a context is about.
 func From(ctx context.Context) Command {

@@ -12,7 +12,7 @@ import (
 // opaque reports whether a struct has unexported fields that are not the home package's.
 func (b *builder) opaque(t reflect.Type) bool {
 	for f := range t.Fields() {
-		if f.PkgPath != "" && f.PkgPath != b.home {
+		if f.PkgPath != "" && f.PkgPath != b.home && f.Name != "_" {
 			return true
 		}
 	}
@@ -69,12 +69,7 @@ func byMethod(t reflect.Type) fix {
 	}
 	switch method.Type.Out(0) {
 	case t:
-		nilable := t.Kind() == reflect.Pointer
-		return func(p unsafe.Pointer, _ *memo) {
-			if v := at(t, p); !nilable || !v.IsNil() {
-				v.Set(clone(p))
-			}
-		}
+		return func(p unsafe.Pointer, _ *memo) { at(t, p).Set(clone(p)) }
 	case pointer:
 		return func(p unsafe.Pointer, _ *memo) {
 			if c := clone(p); !c.IsNil() {

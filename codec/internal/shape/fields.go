@@ -58,6 +58,9 @@ func (w *walk) collect(path string, t reflect.Type, depth int, addressable bool,
 	within[t] = true
 	defer delete(within, t)
 	for f := range t.Fields() {
+		if f.Name == "_" {
+			continue // it has no value
+		}
 		at := path + "." + f.Name
 		name, tagged, dropped := w.name(f)
 		inner, embeds := f.Type, f.Anonymous && !tagged

@@ -82,6 +82,10 @@ func (w *walk) value(path string, t reflect.Type, addressable bool) {
 			w.fault(path, "is the interface %v, of which nobody knows when it is read which type it held: use a concrete type, or implement the marshalling methods", t)
 		}
 	case reflect.Pointer, reflect.Slice:
+		if inner := t.Elem(); t.Kind() == reflect.Pointer && inner.Kind() == reflect.Pointer && w.encodesItself(inner) {
+			w.fault(path, "is a %v, a pointer to a pointer, whose methods are not called reliably: use %v", t, inner)
+			return
+		}
 		w.value(path, t.Elem(), true)
 	case reflect.Array:
 		w.value(path, t.Elem(), addressable)
@@ -120,16 +124,25 @@ func (w *walk) byMethods(path string, t reflect.Type, addressable bool) bool {
 	return false
 }
 
-// zeroFails reports whether the zero value of a type can be encoded and then not decoded.
+// zeroFails reports whether the zero value of a type can be encoded and then not decoded,
+// or whether that of a string, number or boolean comes back as another one.
 func (w *walk) zeroFails(t reflect.Type) bool {
-	data, ok := w.zero(t)
-	return ok && try(func() error { return w.Unmarshal(data, reflect.New(t).Interface()) }) != nil
+	data, ok := w.encode(reflect.New(t))
+	back := reflect.New(t)
+	if !ok || try(func() error { return w.Unmarshal(data, back.Interface()) }) == nil && (!basic(t) || back.Elem().IsZero()) {
+		return false
+	}
+	return true
 }
 
-// zero returns the encoding of a type's zero value.
-func (w *walk) zero(t reflect.Type) (data []byte, ok bool) {
+func basic(t reflect.Type) bool {
+	return t.Kind() <= reflect.Float64 && t.Kind() != reflect.Invalid || t.Kind() == reflect.String
+}
+
+// encode returns the encoding of what a pointer points to.
+func (w *walk) encode(v reflect.Value) (data []byte, ok bool) {
 	err := try(func() (err error) {
-		data, err = w.Marshal(reflect.New(t).Interface())
+		data, err = w.Marshal(v.Interface())
 		return err
 	})
 	return data, err == nil
@@ -146,20 +159,38 @@ func try(f func() error) (err error) {
 
 // hidden finds a struct whose marshalling methods are promoted from an embedded field, so
 // that all other fields are dropped. Go does not tell a promoted method from a declared
-// one, so the encodings of the zero values decide.
+// one, so the encodings decide, of the zero values and of filled ones.
 func (w *walk) hidden(path string, t reflect.Type, m Methods) {
 	if t.Kind() != reflect.Struct || t.NumField() < 2 {
 		return
 	}
-	whole, ok := w.zero(t)
 	for f := range t.Fields() {
 		if !f.Anonymous || !f.Type.Implements(m.Marshaler) && !reflect.PointerTo(f.Type).Implements(m.Marshaler) {
 			continue
 		}
-		if part, there := w.zero(f.Type); ok && there && string(whole) == string(part) {
+		if same, ok := w.encodedAs(t, f, false); !ok || !same {
+			continue
+		}
+		if same, ok := w.encodedAs(t, f, true); same || !ok {
 			w.fault(path, "embeds %v, whose %s hides all other fields: give the field a name, or implement %s", f.Type, m.Marshal, m.Marshal)
 		}
 	}
+}
+
+// encodedAs reports whether a struct, empty or filled, is encoded as one of its fields alone
+// is. It is not ok if one of them cannot be encoded.
+func (w *walk) encodedAs(t reflect.Type, f reflect.StructField, filled bool) (same, ok bool) {
+	whole, part := reflect.New(t), reflect.New(f.Type)
+	if filled && !f.IsExported() {
+		return false, false
+	}
+	if filled {
+		Fill(whole.Elem())
+		part.Elem().Set(whole.Elem().FieldByIndex(f.Index))
+	}
+	all, ok := w.encode(whole)
+	one, there := w.encode(part)
+	return string(all) == string(one), ok && there
 }
 
 func (w *walk) key(path string, t reflect.Type) {
