@@ -161,7 +161,8 @@ func (r *Repository[A, E]) replay(ctx context.Context, root *Root[A, E], watch f
 //
 // In a context with a command id ([es.WithCommandID]), a command that has landed before
 // is recognised: nothing is written, the root becomes what is stored now, without
-// pending events, and LastAppend says Duplicate.
+// pending events, and LastAppend says Duplicate. Where the root also has events of another
+// save that are not known to be committed, it keeps all, and the error is es.ErrConflict.
 func (r *Repository[A, E]) Save(ctx context.Context, root *Root[A, E]) error {
 	if root.fault != nil {
 		return root.fault

@@ -46,7 +46,13 @@ type (
 	}
 	// own says itself how it is stored.
 	own struct{ cents int64 }
+	// tally is no pointer, and its methods for JSON are on one.
+	tally map[string]int64
 )
+
+func (t tally) Apply(e set)                      { t[e.Key] += e.N }
+func (t *tally) MarshalJSON() ([]byte, error)    { return json.Marshal(map[string]int64(*t)) }
+func (t *tally) UnmarshalJSON(data []byte) error { return json.Unmarshal(data, (*map[string]int64)(t)) }
 
 func (s *initial) Apply(e set) {
 	if s.Limit, s.Open = e.N, false; e.Key != "" {
@@ -176,6 +182,7 @@ func TestSnapshotIsTheState(t *testing.T) {
 		wanted("initial", true)(loadBothWays(t, b, "initial", func() *initial { return &initial{500, true, map[string]int64{"1": 5, "9": 9}} }))
 		wanted("numeric", true)(loadBothWays(t, b, "numeric", func() *numeric { return new(numeric) }))
 		wanted("own", true)(loadBothWays(t, b, "own", func() *own { return new(own) }))
+		wanted("tally", true)(loadBothWays(t, b, "tally", func() tally { return tally{} }))
 		wanted("loose", false)(loadBothWays(t, b, "loose", func() *loose { return new(loose) }))
 		wanted("nilness", false)(loadBothWays(t, b, "nilness", func() *nilness { return new(nilness) }))
 		wanted("shared", false)(loadBothWays(t, b, "shared", func() *shared { return new(shared) }))

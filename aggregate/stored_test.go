@@ -308,15 +308,25 @@ func TestRootsOfConcurrentCallsAreTheirOwn(t *testing.T) {
 // A state that cannot be copied is refused at start-up, with what to do.
 func TestStateThatCannotBeCopiedIsRefused(t *testing.T) {
 	t.Parallel()
-	defer func() {
-		message := fmt.Sprint(recover())
-		for _, want := range []string{"aggregate.Define: ", "implement Clone() *aggregate_test.stuck", "stuck.mu is a sync.Mutex", "stuck.updates is a chan int"} {
-			if !strings.Contains(message, want) {
-				t.Errorf("panics with %q, want %q in it", message, want)
+	refused := func(define func(), all ...string) {
+		t.Helper()
+		defer func() {
+			t.Helper()
+			message := fmt.Sprint(recover())
+			for _, want := range all {
+				if !strings.Contains(message, want) {
+					t.Errorf("panics with %q, want %q in it", message, want)
+				}
 			}
-		}
-	}()
-	aggregate.Define("stuck", hostEvents, func() *stuck { return new(stuck) })
+		}()
+		define()
+	}
+	refused(func() { aggregate.Define("stuck", hostEvents, func() *stuck { return new(stuck) }) },
+		"aggregate.Define: ", "implement Clone() *aggregate_test.stuck", "stuck.mu is a sync.Mutex", "stuck.updates is a chan int")
+	refused(func() {
+		aggregate.Define("host", hostEvents, func() aggregate.Aggregate[hostEvent] { return new(host) })
+	},
+		"it is an interface: use the type behind it as the state")
 }
 
 type stuck struct {

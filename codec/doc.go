@@ -39,7 +39,7 @@
 //
 // # Formats
 //
-// Payloads are JSON unless [Union.WithFormat] sets another [Format] for writing.
+// Payloads are JSON unless [NewUnionIn] or [Union.WithFormat] sets another [Format] for writing.
 // A union with a binary format still reads its older JSON events, so a format
 // can be changed at any time.
 //

@@ -25,7 +25,7 @@ var ErrNotInPart = errors.New("event not in this part of the union")
 // Part panics on the faults that [NewUnion] panics on, and on a case that the whole does
 // not have.
 func Part[P, E interface{ EventType() string }](whole *Union[E], cases ...Variant[P]) *Union[P] {
-	part := NewUnion(cases...)
+	part := NewUnionIn(whole.format, cases...)
 	var faults []error
 	for t, v := range part.byType {
 		if w, ok := whole.byType[t]; !ok || w.name != v.name {
@@ -57,7 +57,7 @@ func Part[P, E interface{ EventType() string }](whole *Union[E], cases ...Varian
 			return p, nil
 		}}
 	}
-	part.format, part.binary, part.category, part.partial = whole.format, whole.binary, whole.category, true
+	part.binary, part.category, part.partial = whole.binary, whole.category, true
 	return part
 }
 

@@ -297,6 +297,26 @@ func TestWithFormatRefusesWhatTheFormatLoses(t *testing.T) {
 	t.Parallel()
 	union := codec.NewUnion(codec.Case(func(e holds[jsonOnly]) event { return e }))
 	refusedBy(t, func() { union.WithFormat(cbor.Format) }, ".V.n is unexported")
+	refusedBy(t, func() { codec.NewUnionIn(cbor.Format, codec.Case(func(e holds[jsonOnly]) event { return e })) }, ".V.n is unexported")
+}
+
+// Types that only one format can store need a union in it from the start, and so does a
+// part of that union.
+func TestUnionInAFormatOfItsOwn(t *testing.T) {
+	t.Parallel()
+	cases := codec.Case(func(e holds[map[[2]byte]bool]) event { return e })
+	refusedBy(t, func() { codec.NewUnion(cases) }, ".V has keys of type [2]uint8")
+	whole := codec.NewUnionIn(cbor.Format, cases)
+	for _, u := range []*codec.Union[event]{whole, codec.Part(whole, cases)} {
+		e := holds[map[[2]byte]bool]{map[[2]byte]bool{{1, 2}: true}}
+		name, data, binary, err := u.Encode(e)
+		if err != nil || !binary {
+			t.Fatal(binary, err)
+		}
+		if back, err := u.Decode(name, data, binary); err != nil || !cmp.Equal(back, event(e)) {
+			t.Errorf("got %v, %v", back, err)
+		}
+	}
 }
 
 func TestTextThatIsNotUTF8IsMalformed(t *testing.T) {

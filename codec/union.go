@@ -121,7 +121,16 @@ type Union[E interface{ EventType() string }] struct {
 // type with fields that do not come back when it is stored, such as unexported ones
 // (see [Checker]).
 func NewUnion[E interface{ EventType() string }](variants ...Variant[E]) *Union[E] {
-	u := &Union[E]{byName: map[string]Variant[E]{}, byType: map[reflect.Type]Variant[E]{}, format: JSON}
+	return NewUnionIn(JSON, variants...)
+}
+
+// NewUnionIn is [NewUnion] with another format than JSON for writing, for types that JSON
+// cannot store as well. The union also reads JSON.
+func NewUnionIn[E interface{ EventType() string }](f Format, variants ...Variant[E]) *Union[E] {
+	u := &Union[E]{byName: map[string]Variant[E]{}, byType: map[reflect.Type]Variant[E]{}, format: f}
+	if f.Binary() {
+		u.binary = f
+	}
 	var faults []error
 	for _, v := range variants {
 		if err := u.add(v); err != nil {
@@ -146,13 +155,13 @@ func (u *Union[E]) add(v Variant[E]) error {
 	}
 	u.byName[v.name] = v
 	if v.legacy {
-		return v.check(JSON)
+		return v.check(u.format)
 	}
 	if other, twice := u.byType[v.typ]; twice {
 		return fmt.Errorf("%v has two cases, %q and %q", v.typ, other.name, v.name)
 	}
 	u.byType[v.typ] = v
-	return v.check(JSON)
+	return v.check(u.format)
 }
 
 // WithFormat returns a union of the same cases that writes in format f. It

@@ -58,9 +58,6 @@ func (w *walk) collect(path string, t reflect.Type, depth int, addressable bool,
 	within[t] = true
 	defer delete(within, t)
 	for f := range t.Fields() {
-		if f.Name == "_" {
-			continue // it has no value
-		}
 		at := path + "." + f.Name
 		name, tagged, dropped := w.name(f)
 		inner, embeds := f.Type, f.Anonymous && !tagged
@@ -78,12 +75,16 @@ func (w *walk) collect(path string, t reflect.Type, depth int, addressable bool,
 		case embeds:
 			w.collect(at, inner, depth+1, addressable || inner != f.Type, named, within)
 		case !f.IsExported():
-			if !w.decodes {
-				w.fault(at, "is unexported and would be lost: export it, or implement the marshalling methods of %v", t)
-			}
+			w.unexported(at, t, f)
 		default:
 			named[name] = append(named[name], field{f, at, depth, tagged, addressable})
 		}
+	}
+}
+
+func (w *walk) unexported(path string, t reflect.Type, f reflect.StructField) {
+	if !w.decodes && f.Name != "_" { // which has no value
+		w.fault(path, "is unexported and would be lost: export it, or implement the marshalling methods of %v", t)
 	}
 }
 
