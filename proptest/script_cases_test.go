@@ -88,6 +88,13 @@ var cases = map[string]struct {
 		},
 		map[int]string{6: "waits", 7: "deadlock", 8: "failed", 10: "scope 2: version 2"},
 	},
+	"a deadlock on a row that is there costs the savepoint's id": {
+		script{
+			appends(0, to(1)), scope(2, opBegin), appends(2, to(0)), scope(1, opBegin), appends(1, to(1)), appends(1, to(0)),
+			scope(2, opSavepoint), appends(2, to(1)),
+		},
+		map[int]string{6: "waits", 8: "deadlock"},
+	},
 }
 
 func TestCases(t *testing.T) {

@@ -86,6 +86,9 @@ func (l *tables) append(t *transaction, batch []es.Prepared) ([]outcome, error) 
 func (l *tables) appendEvents(t *transaction, batch []es.Prepared) ([]outcome, error) {
 	own := t.top()
 	early := l.drawEarly(t, batch)
+	if len(batch) == 1 && l.updates(t, batch[0]) {
+		t.identifyLevels()
+	}
 	exact, err := l.exact(t, batch)
 	if err != nil {
 		return nil, err
@@ -111,6 +114,18 @@ func (l *tables) appendEvents(t *transaction, batch []es.Prepared) ([]outcome, e
 		}
 	}
 	return outcomes, nil
+}
+
+// updates reports whether an append is for append_event and that updates a row which it sees.
+// Such an UPDATE draws the ids of its levels before it waits for the row (heap_update in
+// PostgreSQL's heapam.c), so that they are drawn also if it waits in vain.
+func (l *tables) updates(t *transaction, p es.Prepared) bool {
+	if _, exact := p.Expected.Version(); len(p.Events) != 1 || p.Repeatable && !exact {
+		return false
+	}
+	row, there := l.streams.get(t, p.Stream.String())
+	last := p.Expected.Last()
+	return there && p.Expected.Admits(row.version) && (last == uuid.Nil || last == row.last)
 }
 
 // exact returns the version that each append expects its stream to have, -1 for one that

@@ -93,10 +93,14 @@ func (t *transaction) top() window.XID {
 
 // write notes that something is written: all levels have ids then.
 func (t *transaction) write() {
+	t.identifyLevels()
+	t.record(walRecord{xid: t.level().xid})
+}
+
+func (t *transaction) identifyLevels() {
 	for _, l := range t.levels {
 		t.identify(l)
 	}
-	t.record(walRecord{xid: t.level().xid})
 }
 
 func (t *transaction) identify(l *level) {
