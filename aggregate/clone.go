@@ -16,6 +16,10 @@ import (
 // pointer to it points to; and so are errors and functions. The types of math/big are
 // copied.
 //
+// These need a Clone method as well: a state that changes such a struct of another package
+// through a pointer; one with a pointer into a slice or another field, which Execute
+// refuses; and one with slices that overlap in part and change each other.
+//
 // [Define] refuses a state that cannot be copied in this way: one with channels, or with
 // structs of other packages that change in place, such as sync.Mutex. An interface that
 // holds a pointer to a struct of the state's own package shows only when it is copied: then

@@ -14,6 +14,9 @@
 //     such as *time.Location. The types of math/big change in place and are copied.
 //   - An error and a function are values as well.
 //
+// Only what is shared as a whole is found. A pointer into a slice or a struct that is copied
+// is refused; slices that overlap in part come apart.
+//
 // What cannot be copied faithfully is refused by [New]: channels, and structs of other
 // packages that change in place, such as sync.Mutex or list.List. What an interface holds
 // shows only when it is copied. A pointer to a struct that would be taken apart is refused
@@ -22,9 +25,11 @@
 package deep
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"sync"
 	"unsafe"
 )
@@ -74,6 +79,52 @@ func (m *memo) note(o original, c unsafe.Pointer) {
 	m.copies[o] = c
 }
 
+// size is how many bytes lie there.
+func (o original) size() uintptr {
+	switch o.typ.Kind() {
+	case reflect.Pointer:
+		return o.typ.Elem().Size()
+	case reflect.Slice:
+		return uintptr(o.n) * o.typ.Elem().Size()
+	default: // a map, into which nothing points
+		return 0
+	}
+}
+
+// inside returns an error if something that was copied points into something else that was:
+// the two copies share nothing.
+func (m *memo) inside() error {
+	if len(m.copies) < 2 {
+		return nil
+	}
+	all := make([]block, 0, len(m.copies))
+	for o := range m.copies {
+		if n := o.size(); n > 0 {
+			all = append(all, block{uintptr(o.at), uintptr(o.at) + n, o.typ})
+		}
+	}
+	slices.SortFunc(all, func(a, b block) int {
+		if a.at != b.at {
+			return cmp.Compare(a.at, b.at)
+		}
+		return cmp.Compare(b.end, a.end)
+	})
+	var end uintptr // of all that begin before
+	for _, b := range all {
+		if b.at < end && b.typ.Kind() == reflect.Pointer {
+			return fmt.Errorf("a %v points into a slice or a struct that is copied as well, and would come apart from it", b.typ)
+		}
+		end = max(end, b.end)
+	}
+	return nil
+}
+
+// block is where something lies that was copied.
+type block struct {
+	at, end uintptr
+	typ     reflect.Type
+}
+
 // New returns the copier of a type. Its error names each field that cannot be copied.
 func New(t reflect.Type) (*Copier, error) {
 	home := t
@@ -103,6 +154,9 @@ func (c *Copier) Copy(to, from reflect.Value) error {
 	}
 	m := &memo{}
 	c.fix(to.UnsafePointer(), m)
+	if m.err == nil {
+		m.err = m.inside()
+	}
 	return m.err
 }
 

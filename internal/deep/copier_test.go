@@ -312,3 +312,36 @@ func TestCopyOfAnyGraphIsLikeItAndItsOwn(t *testing.T) {
 		}
 	})
 }
+
+// A pointer into something else that is copied would come apart from it, and is refused.
+func TestPointersIntoOtherValues(t *testing.T) {
+	t.Parallel()
+	type item struct{ N int }
+	type board struct {
+		Items []item
+		Cur   *item
+		Own   item
+	}
+	of := func(change func(*board)) *board {
+		b := &board{Items: []item{{1}, {2}}, Cur: new(item)}
+		change(b)
+		return b
+	}
+	c, err := deep.New(reflect.TypeFor[*board]())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, b := range map[string]*board{
+		"first": of(func(b *board) { b.Cur = &b.Items[0] }), "last": of(func(b *board) { b.Cur = &b.Items[1] }), "field": of(func(b *board) { b.Cur = &b.Own }),
+	} {
+		var to *board
+		if err := c.Copy(reflect.ValueOf(&to), reflect.ValueOf(&b)); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+	var to *board
+	b := of(func(*board) {})
+	if err := c.Copy(reflect.ValueOf(&to), reflect.ValueOf(&b)); err != nil || to.Cur == b.Cur {
+		t.Errorf("a pointer of its own: %v", err)
+	}
+}
