@@ -124,8 +124,7 @@ func (l *tables) updates(t *transaction, p es.Prepared) bool {
 		return false
 	}
 	row, there := l.streams.get(t, p.Stream.String())
-	last := p.Expected.Last()
-	return there && p.Expected.Admits(row.version) && (last == uuid.Nil || last == row.last)
+	return there && p.Expected.AdmitsLast(row.version, row.last)
 }
 
 // exact returns the version that each append expects its stream to have, -1 for one that
